@@ -1,0 +1,26 @@
+# How every target of the project is compiled.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+
+find_program(NIBBLE_CCACHE ccache)
+if(NIBBLE_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER "${NIBBLE_CCACHE}")
+endif()
+
+add_library(nibble_options INTERFACE)
+# Contraction off: the scalar code is a byte-exact specification, so a * b + c must round twice
+# everywhere; kernels that want a fused multiply-add ask for it by name.
+target_compile_options(nibble_options INTERFACE -Wall -Wextra -Wpedantic -Wshadow
+                       -Wnon-virtual-dtor -ffp-contract=off)
+if(NIBBLE_WERROR)
+  target_compile_options(nibble_options INTERFACE -Werror)
+endif()
+if(NIBBLE_SANITIZE)
+  target_compile_options(nibble_options INTERFACE -fsanitize=${NIBBLE_SANITIZE}
+                         -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(nibble_options INTERFACE -fsanitize=${NIBBLE_SANITIZE})
+endif()

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The fixed set of kernels that one device runs. Callers are the ops: shapes and dtypes arrive
+// checked and outputs allocated, so a backend holds kernels and nothing else. Work on a Stream runs
+// in order; on the CPU it is finished when the call returns.
+//
+// Activations are float32 here. Kernels accumulate in float32 (int32 for int8 x int8), and a result
+// does not depend on the number of threads.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "nibble/format/weight.h"
+#include "nibble/tensor/tensor.h"
+
+namespace nibble {
+
+// An ordered queue of work on one device.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+  virtual void synchronize() {}
+};
+
+// A weight in the form that a backend's kernels read: repacked, uploaded, or as it is. It keeps
+// the weight's bytes alive.
+class PreparedWeight {
+ public:
+  explicit PreparedWeight(Weight weight) : weight_(std::move(weight)) {}
+  virtual ~PreparedWeight() = default;
+  const Weight& weight() const { return weight_; }
+
+ private:
+  Weight weight_;
+};
+
+// Rows [begin, begin + count) of a token batch belong to one sequence whose cache, with these rows
+// appended, is `length` long: row i sits at position length - count + i.
+struct AttentionSpan {
+  int64_t begin = 0, count = 0, length = 0;
+  Tensor keys, values;  // [kv_heads, capacity, head_dim] float32, capacity >= length
+};
+
+struct AttentionArgs {
+  Tensor query;  // [tokens, heads, head_dim]; heads is a multiple of kv_heads (GQA)
+  std::span<const AttentionSpan> spans;
+  float scale = 1.0f;          // on the scores, usually 1 / sqrt(head_dim)
+  int64_t sliding_window = 0;  // a query sees this many positions, itself included; 0: all
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string_view name() const = 0;  // "reference", "cpu"
+  virtual Device device() const = 0;
+
+  // Memory and transfers. The default is the host's.
+  virtual std::shared_ptr<Buffer> allocate(size_t bytes) { return Buffer::allocate(bytes); }
+  virtual std::unique_ptr<Stream> new_stream() { return std::make_unique<Stream>(); }
+  virtual Tensor upload(Stream&, const Tensor& host) { return host; }
+  virtual Tensor download(Stream&, const Tensor& on_device) { return on_device; }
+
+  virtual std::shared_ptr<const PreparedWeight> prepare(Weight weight) {
+    return std::make_shared<PreparedWeight>(std::move(weight));
+  }
+
+  // y [tokens, rows] = x [tokens, cols] Wᵀ + bias [rows] (undefined: none). Follows the weight's
+  // layout and activation mode.
+  virtual void linear(Stream&, const PreparedWeight& weight, const Tensor& x, const Tensor& bias,
+                      Tensor& y) = 0;
+
+  // y [tokens, cols] = rows `ids` [tokens] int32 of the table; ids are in range.
+  virtual void embedding(Stream&, const PreparedWeight& table, const Tensor& ids, Tensor& y) = 0;
+
+  // y = x / sqrt(mean(x^2) + eps) * weight over the last axis of x [.., width] (arXiv 1910.07467).
+  virtual void rms_norm(Stream&, const Tensor& x, const Tensor& weight, float eps, Tensor& y) = 0;
+
+  // Rotates pairs (i, i + rotary_dim/2) of each head of x [tokens, heads, head_dim] by
+  // positions [tokens] int32 * inv_freq [rotary_dim/2], scaled by `attention_scaling`
+  // (arXiv 2104.09864 in the half-split form of Hugging Face); the rest of a head is copied.
+  virtual void rope(Stream&, const Tensor& x, const Tensor& positions, const Tensor& inv_freq,
+                    float attention_scaling, Tensor& y) = 0;
+
+  // Copies rows [begin, begin + count) of x [tokens, kv_heads, head_dim] to positions
+  // [at, at + count) of cache [kv_heads, capacity, head_dim].
+  virtual void append_to_cache(Stream&, const Tensor& x, int64_t begin, int64_t count,
+                               Tensor& cache, int64_t at) = 0;
+
+  // Causal attention of each span over its own cache; y [tokens, heads, head_dim].
+  virtual void attention(Stream&, const AttentionArgs& args, Tensor& y) = 0;
+
+  // y = silu(gate) * up, all of one shape (SwiGLU, arXiv 2002.05202).
+  virtual void silu_mul(Stream&, const Tensor& gate, const Tensor& up, Tensor& y) = 0;
+
+  virtual void add(Stream&, const Tensor& a, const Tensor& b, Tensor& y) = 0;
+
+  // losses [tokens] = -log softmax(logits [tokens, vocab])[targets [tokens] int32].
+  virtual void cross_entropy(Stream&, const Tensor& logits, const Tensor& targets,
+                             Tensor& losses) = 0;
+};
+
+}  // namespace nibble

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a long job tells its caller where it is. The library calls it from one thread at a time and
+// prints nothing itself; throwing Interrupted from advance() stops the job cleanly.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace nibble {
+
+class Progress {
+ public:
+  virtual ~Progress() = default;
+  virtual void begin(std::string_view /*what*/, int64_t /*total_steps*/) {}
+  virtual void advance(int64_t /*steps*/, std::string_view /*item*/) {}
+  virtual void end() {}
+};
+
+}  // namespace nibble

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/base/thread_pool.h"
+
+#include <sched.h>
+
+#include <algorithm>
+
+namespace nibble {
+namespace {
+
+// About 20 microseconds of pauses: longer than the gap between two kernels of a decode step, short
+// enough not to burn a core that another process could use.
+constexpr int kSpins = 2000;
+// The caller waits at most this many pauses before it yields its core to a descheduled worker.
+constexpr int kSpinsBeforeYield = 2000;
+
+thread_local bool inside_parallel_for = false;
+
+inline void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+int available_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+}  // namespace
+
+ThreadPool::ThreadPool(int threads) {
+  const int total = threads > 0 ? threads : available_processors();
+  for (int i = 1; i < total; ++i) workers_.emplace_back([this] { worker_loop(); });
+}
+
+ThreadPool::~ThreadPool() {
+  stop_.store(true);
+  epoch_.fetch_add(1);
+  epoch_.notify_all();
+  for (std::thread& worker : workers_) worker.join();
+}
+
+void ThreadPool::run(int64_t count, int64_t grain, Call call, const void* context) {
+  if (count <= 0) return;
+  grain = std::max<int64_t>(1, grain);
+  if (workers_.empty() || inside_parallel_for || count <= grain) {
+    for (int64_t begin = 0; begin < count; begin += grain) {
+      call(context, begin, std::min(count, begin + grain));
+    }
+    return;
+  }
+  std::lock_guard lock(one_job_);
+  call_ = call;
+  context_ = context;
+  count_ = count;
+  grain_ = grain;
+  failure_ = nullptr;
+  next_.store(0, std::memory_order_relaxed);
+  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  epoch_.fetch_add(1, std::memory_order_seq_cst);
+  if (sleeping_.load(std::memory_order_seq_cst) > 0) epoch_.notify_all();
+
+  work_on_job();
+  int spins = 0;
+  while (busy_.load(std::memory_order_acquire) > 0) {
+    if (++spins < kSpinsBeforeYield) {
+      pause();
+    } else {
+      std::this_thread::yield();
+    }
+  }
+  if (failure_) std::rethrow_exception(failure_);
+}
+
+void ThreadPool::work_on_job() {
+  inside_parallel_for = true;
+  for (;;) {
+    const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
+    if (begin >= count_) break;
+    try {
+      call_(context_, begin, std::min(count_, begin + grain_));
+    } catch (...) {
+      std::lock_guard lock(failure_mutex_);
+      if (!failure_) failure_ = std::current_exception();
+      next_.store(count_, std::memory_order_relaxed);
+    }
+  }
+  inside_parallel_for = false;
+}
+
+void ThreadPool::worker_loop() {
+  uint32_t seen = 0;
+  for (;;) {
+    for (int i = 0; i < kSpins && epoch_.load(std::memory_order_acquire) == seen; ++i) pause();
+    if (epoch_.load(std::memory_order_acquire) == seen) {
+      sleeping_.fetch_add(1, std::memory_order_seq_cst);
+      epoch_.wait(seen, std::memory_order_seq_cst);
+      sleeping_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    if (epoch_.load(std::memory_order_acquire) == seen) continue;  // spurious wake
+    // run() waits for every worker, so at most one epoch can have passed.
+    ++seen;
+    if (stop_.load()) return;
+    work_on_job();
+    busy_.fetch_sub(1, std::memory_order_release);
+  }
+}
+
+}  // namespace nibble

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// One pool of threads for all parallel loops. A decode step runs hundreds of loops of tens of
+// microseconds, so workers spin briefly before they sleep, and chunks are claimed one by one so
+// that a descheduled thread holds back one chunk and not its whole share.
+//
+// Results never depend on the number of threads as long as each index writes its own output.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace nibble {
+
+class ThreadPool {
+ public:
+  // 0 takes every processor this process may run on; the calling thread counts as one.
+  explicit ThreadPool(int threads = 0);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls body(begin, end) for consecutive ranges of at most `grain` indices that cover [0, count),
+  // from all threads, and returns when all are done. The first exception is rethrown here. A call
+  // from inside a body runs serially. Calls from several threads take turns.
+  template <typename Body>
+  void parallel_for(int64_t count, int64_t grain, const Body& body) {
+    run(count, grain, [](const void* context, int64_t begin, int64_t end) {
+      (*static_cast<const Body*>(context))(begin, end);
+    }, &body);
+  }
+
+ private:
+  using Call = void (*)(const void* context, int64_t begin, int64_t end);
+
+  void run(int64_t count, int64_t grain, Call call, const void* context);
+  void work_on_job();
+  void worker_loop();
+
+  std::vector<std::thread> workers_;
+  std::mutex one_job_;
+
+  // The current job; written by run() before `epoch_` changes.
+  Call call_ = nullptr;
+  const void* context_ = nullptr;
+  int64_t count_ = 0, grain_ = 1;
+  std::exception_ptr failure_;
+  std::mutex failure_mutex_;
+
+  alignas(64) std::atomic<int64_t> next_{0};    // first index not yet claimed
+  alignas(64) std::atomic<uint32_t> epoch_{0};  // number of jobs started
+  alignas(64) std::atomic<int> busy_{0};        // workers that have not finished the job
+  alignas(64) std::atomic<int> sleeping_{0};
+  std::atomic<bool> stop_{false};
+};
+
+}  // namespace nibble

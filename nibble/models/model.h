@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A network from token ids to logits. One class per architecture family; quantized or not is the
+// business of its Linear modules alone. Embedding, blocks and head can be called apart, so that
+// calibration and offloading can go block by block.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "nibble/models/config.h"
+#include "nibble/nn/kv_cache.h"
+#include "nibble/nn/linear.h"
+#include "nibble/nn/weight_loader.h"
+
+namespace nibble {
+
+enum class LogitsOf {
+  kAllTokens,     // [tokens, vocab]
+  kLastOfSlices,  // [slices, vocab]: the last token of each slice, which is all that decoding needs
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  const ModelConfig& config() const { return config_; }
+
+  // Appends the batch to the cache and returns float32 logits. Ids out of the vocabulary and
+  // sequences that are not in the cache throw Error.
+  Tensor forward(Context& ctx, const TokenBatch& batch, KvCache& cache,
+                 LogitsOf which = LogitsOf::kLastOfSlices) const;
+
+  KvCache new_cache() const;
+
+  virtual int64_t block_count() const = 0;
+  virtual Tensor embed(Context& ctx, const TokenBatch& batch) const = 0;
+  virtual Tensor block(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
+                       KvCache& cache) const = 0;
+  virtual Tensor head(Context& ctx, const Tensor& hidden) const = 0;
+
+  // Every Linear with its full path, in the order of the forward pass.
+  virtual void visit(const std::function<void(const std::string& path, const Linear&)>& f) const = 0;
+
+ protected:
+  explicit Model(ModelConfig config) : config_(std::move(config)) {}
+
+ private:
+  ModelConfig config_;
+};
+
+// From model_type to its class (models/registry.cc, one line each). The loader may be a recording
+// one: then the model has structure but no weights, and forward must not be called.
+std::unique_ptr<Model> make_model(const ModelConfig& config, const WeightLoader& loader);
+
+}  // namespace nibble

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// y = x Wᵀ + b: the only place where quantization meets the network.
+#pragma once
+
+#include <memory>
+
+#include "nibble/nn/weight_loader.h"
+#include "nibble/ops/context.h"
+
+namespace nibble {
+
+class Linear {
+ public:
+  Linear() = default;
+  // Reads `name`.weight [rows, cols] and, if asked, `name`.bias [rows].
+  Linear(const WeightLoader& loader, std::string_view name, int64_t rows, int64_t cols, bool bias);
+  // Shares an existing weight: the tied output embedding.
+  explicit Linear(std::shared_ptr<const PreparedWeight> weight);
+
+  Tensor forward(Context& ctx, const Tensor& x) const;  // [tokens, cols] -> [tokens, rows]
+
+  const PreparedWeight& weight() const { return *weight_; }
+  const Tensor& bias() const { return bias_; }
+
+ private:
+  std::shared_ptr<const PreparedWeight> weight_;
+  Tensor bias_;  // [rows] float32, or undefined
+};
+
+}  // namespace nibble

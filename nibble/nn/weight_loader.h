@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A cursor over a checkpoint that a model's constructor walks with path prefixes, so that its
+// module tree mirrors the file's names. The loader decides whether a module is plain, packed in the
+// file, or to be quantized now, and reports names that are missing or unused. Without a checkpoint
+// it only records the modules: the model's structure, with no weights, from config.json alone.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nibble/backend/backend.h"
+#include "nibble/base/progress.h"
+#include "nibble/base/thread_pool.h"
+#include "nibble/io/checkpoint.h"
+#include "nibble/quant/scheme.h"
+
+namespace nibble {
+
+// One module that the model asked for, in the order of asking.
+struct ModuleInfo {
+  enum class Kind { kLinear, kEmbedding, kParameter };
+  Kind kind = Kind::kLinear;
+  std::string name;              // "model.layers.0.self_attn.q_proj"; for kParameter the tensor name
+  int64_t rows = 0, cols = 0;    // kParameter: rows elements
+  bool bias = false;
+  bool quantizable = false;      // a Linear that the scheme in force converts
+  std::string tied_to;           // shares the weight of this module ("" if its own)
+};
+
+struct LoadOptions {
+  // Quantizes plain Linear modules while loading; null leaves them as they are.
+  const Scheme* quantize_with = nullptr;
+  // The scheme of a pre-quantized checkpoint (its quantization_config); null: plain.
+  const Scheme* packed_with = nullptr;
+  // Modules that stay unquantized although a scheme is in force (see convert_module()).
+  std::vector<std::string> skip_modules;
+  // Overrides the activation mode of Int8Row weights.
+  std::optional<ActivationMode> activation;
+  // Dtype of plain weights in memory; absent: the file's.
+  std::optional<DType> dtype;
+  Progress* progress = nullptr;
+};
+
+class WeightLoader {
+ public:
+  // Loads from `checkpoint` to `backend`.
+  WeightLoader(const Checkpoint& checkpoint, Backend& backend, ThreadPool& pool,
+               LoadOptions options);
+  // Records modules only: linear() and embedding() return null, parameter() an undefined tensor.
+  explicit WeightLoader(LoadOptions options = {});
+  ~WeightLoader();
+
+  // A loader whose names begin with this one's prefix and `name` + ".".
+  WeightLoader sub(std::string_view name) const;
+  WeightLoader sub(int64_t index) const;
+
+  // Weight `name`.weight [rows, cols] of a Linear. Throws Error with file, tensor, expected, got.
+  std::shared_ptr<const PreparedWeight> linear(std::string_view name, int64_t rows, int64_t cols,
+                                               bool bias) const;
+  // Weight `name`.weight [rows, cols] of an embedding table: never quantized.
+  std::shared_ptr<const PreparedWeight> embedding(std::string_view name, int64_t rows,
+                                                  int64_t cols) const;
+  // Records that Linear `name` shares the table of embedding `tied_to` (both full paths).
+  void tie(std::string_view name, std::string_view tied_to, int64_t rows, int64_t cols) const;
+  // The float32 tensor `name` [size], e.g. "weight" of a norm or "bias" of a Linear.
+  Tensor parameter(std::string_view name, int64_t size) const;
+
+  // Everything asked for so far, through this loader and all subs.
+  const std::vector<ModuleInfo>& modules() const;
+  // Names in the checkpoint that no module asked for.
+  std::vector<std::string> unused() const;
+
+ private:
+  struct State;
+  WeightLoader(std::shared_ptr<State> state, std::string prefix);
+  std::shared_ptr<State> state_;
+  std::string prefix_;
+};
+
+// True when transformers would convert this Linear: it is not on `skip_modules` (a leaf name, a
+// full path, or "key." anywhere in the path).
+bool convert_module(std::string_view path, const std::vector<std::string>& skip_modules);
+
+}  // namespace nibble

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Rotary position embedding (arXiv 2104.09864) and the ways of stretching it to longer contexts,
+// under the names of Hugging Face's rope_scaling / rope_parameters.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nibble/ops/context.h"
+
+namespace nibble {
+
+struct RopeConfig {
+  std::string rope_type = "default";  // default, linear, dynamic, llama3, yarn
+  double rope_theta = 10000.0;
+  double partial_rotary_factor = 1.0;
+  double factor = 1.0;
+  int64_t original_max_position_embeddings = 0;  // 0: max_position_embeddings
+  int64_t max_position_embeddings = 0;
+  double low_freq_factor = 1.0, high_freq_factor = 4.0;  // llama3
+  double beta_fast = 32.0, beta_slow = 1.0;              // yarn (arXiv 2309.00071)
+  std::optional<double> attention_factor, mscale, mscale_all_dim;  // yarn
+  bool truncate = true;                                            // yarn
+};
+
+struct RopeFrequencies {
+  std::vector<float> inv_freq;    // [rotary_dim / 2]
+  float attention_scaling = 1.0f; // on cos and sin
+};
+
+// The frequencies for a sequence of `length` positions (only "dynamic" depends on it).
+RopeFrequencies rope_frequencies(const RopeConfig& config, int64_t head_dim, int64_t length);
+
+// x [tokens, heads, head_dim], positions [tokens] int32, inv_freq [rotary_dim / 2] -> like x.
+Tensor rope(Context& ctx, const Tensor& x, const Tensor& positions, const Tensor& inv_freq,
+            float attention_scaling);
+
+}  // namespace nibble

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A Scheme is an algorithm that chooses codes plus the packing that a file format gives them: the
+// tensor names, the bit order and the config keys of one Hugging Face `quant_method`. Stateless
+// after construction. Kernels never see it: it turns files into Weights and Weights into files.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nibble/base/thread_pool.h"
+#include "nibble/format/weight.h"
+#include "nibble/io/checkpoint.h"
+
+namespace nibble {
+
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+class Scheme {
+ public:
+  virtual ~Scheme() = default;
+
+  virtual std::string_view name() const = 0;  // "nf4", "fp4", "int8": what tables print
+
+  // Quantizes a dense matrix [rows, cols] (float32, float16 or bfloat16); non-finite input throws
+  // Error. Bytes do not depend on the number of threads.
+  virtual Weight quantize(const Tensor& dense, ThreadPool& pool) const = 0;
+
+  // Reads the tensors of `module` ("model.layers.0.mlp.up_proj") from a checkpoint that this
+  // scheme's packing was saved in. Checks them against [rows, cols]; throws Error with file and
+  // tensor.
+  virtual Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
+                      int64_t cols) const = 0;
+
+  // True when the checkpoint holds `module` in this packing (and not as a plain float matrix).
+  virtual bool is_packed(const Checkpoint& checkpoint, const std::string& module) const = 0;
+
+  // The tensors that a file stores for this weight, under their full names.
+  virtual std::vector<NamedTensor> save(const Weight& weight, const std::string& module) const = 0;
+
+  // Module names that stay as they are (llm_int8_skip_modules); empty: the automatic list.
+  virtual const std::vector<std::string>& skip_modules() const = 0;
+
+  // The quantization_config object of config.json.
+  virtual nlohmann::ordered_json config_json() const = 0;
+};
+
+}  // namespace nibble
