@@ -13,7 +13,8 @@
 namespace nibble {
 
 // Build it fluently and throw it:
-//   throw Error("tensor has the wrong shape").file(path).tensor(name).expected("[4, 8]").got("[8, 4]");
+//   throw Error("tensor has the wrong shape").file(path).tensor(name).expected("[4, 8]").got("[8,
+//   4]");
 class Error : public std::exception {
  public:
   // `what_failed` is a short phrase without a full stop, lower case unless a name starts it.

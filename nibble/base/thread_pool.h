@@ -32,9 +32,12 @@ class ThreadPool {
   // from inside a body runs serially. Calls from several threads take turns.
   template <typename Body>
   void parallel_for(int64_t count, int64_t grain, const Body& body) {
-    run(count, grain, [](const void* context, int64_t begin, int64_t end) {
-      (*static_cast<const Body*>(context))(begin, end);
-    }, &body);
+    run(
+        count, grain,
+        [](const void* context, int64_t begin, int64_t end) {
+          (*static_cast<const Body*>(context))(begin, end);
+        },
+        &body);
   }
 
  private:

@@ -59,8 +59,9 @@ Tensor Tensor::zeros(DType dtype, Shape shape) {
 int64_t Tensor::dim(int64_t axis) const {
   const int64_t at = axis < 0 ? axis + rank() : axis;
   if (at < 0 || at >= rank()) {
-    throw Error("tensor has no such axis").expected(fmt::format("axis {}", axis)).got(
-        to_string(shape_));
+    throw Error("tensor has no such axis")
+        .expected(fmt::format("axis {}", axis))
+        .got(to_string(shape_));
   }
   return shape_[static_cast<size_t>(at)];
 }
@@ -132,10 +133,14 @@ void convert(std::span<const From> from, std::span<To> to) {
 template <typename From>
 void convert_from(const Tensor& from, Tensor& to) {
   switch (to.dtype()) {
-    case DType::kF64: return convert<From, double>(from.data<From>(), to.mutable_data<double>());
-    case DType::kF32: return convert<From, float>(from.data<From>(), to.mutable_data<float>());
-    case DType::kF16: return convert<From, fp16>(from.data<From>(), to.mutable_data<fp16>());
-    default: return convert<From, bf16>(from.data<From>(), to.mutable_data<bf16>());
+    case DType::kF64:
+      return convert<From, double>(from.data<From>(), to.mutable_data<double>());
+    case DType::kF32:
+      return convert<From, float>(from.data<From>(), to.mutable_data<float>());
+    case DType::kF16:
+      return convert<From, fp16>(from.data<From>(), to.mutable_data<fp16>());
+    default:
+      return convert<From, bf16>(from.data<From>(), to.mutable_data<bf16>());
   }
 }
 
@@ -152,10 +157,18 @@ Tensor to_dtype(const Tensor& tensor, DType dtype) {
   }
   Tensor out = Tensor::empty(dtype, tensor.shape());
   switch (tensor.dtype()) {
-    case DType::kF64: convert_from<double>(tensor, out); break;
-    case DType::kF32: convert_from<float>(tensor, out); break;
-    case DType::kF16: convert_from<fp16>(tensor, out); break;
-    default: convert_from<bf16>(tensor, out); break;
+    case DType::kF64:
+      convert_from<double>(tensor, out);
+      break;
+    case DType::kF32:
+      convert_from<float>(tensor, out);
+      break;
+    case DType::kF16:
+      convert_from<fp16>(tensor, out);
+      break;
+    default:
+      convert_from<bf16>(tensor, out);
+      break;
   }
   return out;
 }

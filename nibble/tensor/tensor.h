@@ -79,9 +79,9 @@ class Tensor {
   std::span<const std::byte> bytes() const;
   void* raw() const;  // first byte, on whichever device
 
-  Tensor reshape(Shape shape) const;                        // same bytes; throws if numel differs
-  Tensor slice_rows(int64_t begin, int64_t end) const;      // rows of the first axis, same bytes
-  Tensor reinterpret(DType dtype, Shape shape) const;       // same bytes under another dtype
+  Tensor reshape(Shape shape) const;                    // same bytes; throws if numel differs
+  Tensor slice_rows(int64_t begin, int64_t end) const;  // rows of the first axis, same bytes
+  Tensor reinterpret(DType dtype, Shape shape) const;   // same bytes under another dtype
 
  private:
   void check_access(DType wanted, bool write) const;

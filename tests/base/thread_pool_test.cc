@@ -47,9 +47,8 @@ TEST(ThreadPool, RunsNestedLoopsSerially) {
   ThreadPool pool(4);
   std::atomic<int> inner{0};
   pool.parallel_for(8, 1, [&](int64_t, int64_t) {
-    pool.parallel_for(10, 2, [&](int64_t begin, int64_t end) {
-      inner += static_cast<int>(end - begin);
-    });
+    pool.parallel_for(10, 2,
+                      [&](int64_t begin, int64_t end) { inner += static_cast<int>(end - begin); });
   });
   EXPECT_EQ(inner.load(), 80);
 }
