@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A user of the installed library: calls into it, so that linking must find everything behind it.
-#include <iostream>
 #include <nibble/nibble.h>
+#include <iostream>
 
 int main() {
   const nibble::Tensor ones = nibble::Tensor::from<float>({1.0f, 1.0f}, {2});
