@@ -20,12 +20,13 @@ struct Int8Row {
 // The divisor that maps a row's absmax to the largest code.
 inline constexpr float kInt8Max = 127.0f;
 
-// Quantizes one row: absmax = max |x|, code = round-half-even(x * (127 / absmax)), a zero row gives
-// zero codes. Elements with |x| >= threshold (when threshold > 0) are left out of the absmax and
-// get code 0: they are LLM.int8()'s outliers. `codes` has the size of `row`. Returns the absmax.
+// Quantizes one row: absmax = max |x|, code = round-half-even(x * (127 / absmax)) in float, a zero
+// row gives zero codes. Elements with |x| >= threshold (when threshold > 0) are left out of the
+// absmax and get code 0: they are LLM.int8()'s outliers. `codes` has the size of `row`. Returns the
+// absmax; NaN or infinity that is no outlier makes it non-finite, and a NaN product gives code 0.
 float encode_int8_row(std::span<const float> row, std::span<int8_t> codes, float threshold = 0.0f);
 
-// out[i] = code * (absmax / 127), rounded once to float.
+// out[i] = code * (absmax / 127), quotient and product each rounded to float.
 void decode_int8_row(std::span<const int8_t> codes, float absmax, std::span<float> out);
 
 }  // namespace nibble

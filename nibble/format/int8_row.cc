@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/format/int8_row.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "nibble/base/error.h"
+#include "nibble/format/magnitude.h"
+
+namespace nibble {
+namespace {
+
+// Round half to even without a library call: adding 1.5 * 2^23 leaves no bits below the integer.
+// Exact for |v| <= 127 in the default rounding mode.
+int8_t rounded_code(float v) {
+  constexpr float kShift = 0x1.8p23f;
+  const float bounded = std::max(-kInt8Max, std::min(kInt8Max, v));
+  const float number = v == v ? bounded : 0.0f;
+  return static_cast<int8_t>(static_cast<int32_t>((number + kShift) - kShift));
+}
+
+float max_inlier_magnitude(std::span<const float> row, float threshold) {
+  float largest = 0.0f;
+  for (const float x : row) {
+    const float magnitude = std::fabs(x);
+    if (!(magnitude >= threshold) && !(magnitude <= largest)) largest = magnitude;  // NaN stays
+  }
+  return largest;
+}
+
+void check_sizes(size_t expected, size_t got) {
+  if (expected != got) {
+    throw Error("row and codes differ in size")
+        .expected(std::to_string(expected))
+        .got(std::to_string(got));
+  }
+}
+
+}  // namespace
+
+float encode_int8_row(std::span<const float> row, std::span<int8_t> codes, float threshold) {
+  check_sizes(row.size(), codes.size());
+  const bool has_outliers = threshold > 0.0f;
+  const float absmax = has_outliers ? max_inlier_magnitude(row, threshold) : max_magnitude(row);
+  const float scale = kInt8Max / absmax;  // infinite for a zero row: 0 * inf is NaN, code 0
+  if (has_outliers) {
+    for (size_t i = 0; i < row.size(); ++i) {
+      codes[i] = std::fabs(row[i]) >= threshold ? int8_t{0} : rounded_code(row[i] * scale);
+    }
+  } else {
+    for (size_t i = 0; i < row.size(); ++i) codes[i] = rounded_code(row[i] * scale);
+  }
+  return absmax;
+}
+
+void decode_int8_row(std::span<const int8_t> codes, float absmax, std::span<float> out) {
+  check_sizes(codes.size(), out.size());
+  const float scale = absmax / kInt8Max;
+  for (size_t i = 0; i < codes.size(); ++i) out[i] = static_cast<float>(codes[i]) * scale;
+}
+
+}  // namespace nibble

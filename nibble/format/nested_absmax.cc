@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The second level of double quantization: code_block.h's absmax, quantized to 8 bits.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "nibble/base/error.h"
+#include "nibble/format/code_block.h"
+#include "nibble/format/magnitude.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kNestedBlockSize = 256;  // the only one that bitsandbytes writes
+
+// Positive values of decade i - 6: [0.1, 1] is cut into 2^i equal intervals, and each midpoint,
+// scaled by the power of ten, becomes a value. Every step rounds to float as torch's linspace does,
+// which counts from the nearer end.
+void append_decade(int i, std::vector<float>& values) {
+  constexpr std::array<float, 7> kScale = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
+  const int intervals = 1 << i;
+  const float step = (1.0f - 0.1f) / static_cast<float>(intervals);
+  const auto boundary = [&](int k) {
+    return k < (intervals + 1) / 2 ? 0.1f + step * static_cast<float>(k)
+                                   : 1.0f - step * static_cast<float>(intervals - k);
+  };
+  for (int k = 0; k < intervals; ++k) {
+    const float mean = (boundary(k) + boundary(k + 1)) / 2.0f;
+    values.push_back(kScale[static_cast<size_t>(i)] * mean);
+  }
+}
+
+std::array<float, 256> build_dynamic_map_signed() {
+  std::vector<float> positive;
+  for (int i = 0; i < 7; ++i) append_decade(i, positive);
+  std::array<float, 256> map{};  // 127 negative values, 0, 127 positive values, 1
+  for (size_t i = 0; i < positive.size(); ++i) {
+    map[i] = -positive[i];
+    map[127 + 1 + i] = positive[i];
+  }
+  map[255] = 1.0f;
+  std::sort(map.begin(), map.end());
+  return map;
+}
+
+}  // namespace
+
+const std::array<float, 256>& dynamic_map_signed() {
+  static const std::array<float, 256> map = build_dynamic_map_signed();
+  return map;
+}
+
+uint8_t encode_dynamic_signed(float v) {
+  const auto& map = dynamic_map_signed();
+  if (!(v > map.front())) return 0;  // NaN too
+  if (v >= map.back()) return 255;
+  const auto above = static_cast<size_t>(std::lower_bound(map.begin(), map.end(), v) - map.begin());
+  const size_t below = above - 1;
+  const float midpoint = (map[below] + map[above]) * 0.5f;
+  if (v == midpoint) return static_cast<uint8_t>(below % 2 == 0 ? below : above);
+  return static_cast<uint8_t>(v > midpoint ? above : below);
+}
+
+float mean_absmax(std::span<const float> absmax) {
+  if (absmax.empty()) return 0.0f;
+  double sum = 0.0;
+  for (const float value : absmax) sum += value;
+  return static_cast<float>(sum / static_cast<double>(absmax.size()));
+}
+
+NestedAbsmax encode_nested_absmax(std::span<const float> absmax) {
+  return encode_nested_absmax(absmax, mean_absmax(absmax));
+}
+
+NestedAbsmax encode_nested_absmax(std::span<const float> absmax, float offset) {
+  const auto count = static_cast<int64_t>(absmax.size());
+  const int64_t blocks = block_count(count, kNestedBlockSize);
+  const auto& map = dynamic_map_signed();
+  NestedAbsmax nested;
+  nested.codes = Tensor::empty(DType::kU8, {count});
+  nested.absmax = Tensor::empty(DType::kF32, {blocks});
+  nested.codebook = Tensor::from<float>({map.begin(), map.end()}, {256});
+  nested.block_size = kNestedBlockSize;
+  nested.offset = offset;
+  const auto codes = nested.codes.mutable_data<uint8_t>();
+  const auto scales = nested.absmax.mutable_data<float>();
+  std::array<float, kNestedBlockSize> centred;
+  for (size_t block = 0; block < scales.size(); ++block) {
+    const size_t begin = block * centred.size();
+    const size_t size = std::min(centred.size(), absmax.size() - begin);
+    for (size_t i = 0; i < size; ++i) centred[i] = absmax[begin + i] - offset;
+    scales[block] = flush_subnormal(max_magnitude({centred.data(), size}));
+    const float reciprocal = 1.0f / scales[block];
+    for (size_t i = 0; i < size; ++i) {
+      codes[begin + i] =
+          scales[block] == 0.0f ? uint8_t{0} : encode_dynamic_signed(centred[i] * reciprocal);
+    }
+  }
+  return nested;
+}
+
+void decode_absmax(const CodeBlock& weight, int64_t begin, std::span<float> out) {
+  const Tensor& stored = weight.nested ? weight.nested->codes : weight.absmax;
+  const auto count = static_cast<int64_t>(out.size());
+  if (begin < 0 || begin > stored.numel() || count > stored.numel() - begin) {
+    throw Error("blocks out of range")
+        .expected(fmt::format("blocks of [0, {})", stored.numel()))
+        .got(fmt::format("{} blocks from {}", count, begin));
+  }
+  if (!weight.nested) {
+    const auto absmax = weight.absmax.data<float>();
+    std::copy_n(absmax.begin() + begin, count, out.begin());
+    return;
+  }
+  const NestedAbsmax& nested = *weight.nested;
+  const auto codes = nested.codes.data<uint8_t>();
+  const auto scales = nested.absmax.data<float>();
+  const auto codebook = nested.codebook.data<float>();
+  for (int64_t i = begin; i < begin + count; ++i) {
+    const float scale = scales[static_cast<size_t>(i / nested.block_size)];
+    const float product = codebook[codes[static_cast<size_t>(i)]] * scale;
+    out[static_cast<size_t>(i - begin)] = product + nested.offset;
+  }
+}
+
+}  // namespace nibble
