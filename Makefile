@@ -30,11 +30,10 @@ layers:  ## check that every folder includes only what tools/layers.txt allows
 asan:  ## run every test under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) test PRESET=asan
 
-bench: build  ## run the benchmarks
-	scripts/bench build/$(PRESET)
+bench:  ## build and run the benchmarks
+	scripts/bench
 
-golden:  ## remake the golden files in tests/golden with the Python reference libraries
-	scripts/setup --golden
+golden:  ## remake the files of tests/golden with the Python reference libraries
 	scripts/golden
 
 install: build  ## install into PREFIX (default /usr/local)

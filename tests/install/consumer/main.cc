@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A user of the installed library: calls into it, so that linking must find everything behind it.
-#include <nibble/nibble.h>
+#include "nibble/nibble.h"
+
 #include <iostream>
 
 int main() {
