@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/io/staged_folder.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <random>
+#include <system_error>
+#include <utility>
+
+#include "nibble/base/error.h"
+#include "nibble/io/file_handle.h"
+
+namespace nibble {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr int kNameAttempts = 100;
+
+// Absolute, through symbolic links, without a slash at the end: the name that rename() needs.
+fs::path resolve(const fs::path& path) {
+  std::error_code failure;
+  fs::path resolved = fs::weakly_canonical(fs::absolute(path), failure);
+  if (failure) throw Error("cannot resolve path").file(path).got(failure.message());
+  if (!resolved.has_filename()) resolved = resolved.parent_path();
+  return resolved;
+}
+
+bool on_another_device(const fs::path& a, const fs::path& b) {
+  struct stat of_a{}, of_b{};
+  return ::stat(a.c_str(), &of_a) == 0 && ::stat(b.c_str(), &of_b) == 0 &&
+         of_a.st_dev != of_b.st_dev;
+}
+
+void rename_or_throw(const fs::path& from, const fs::path& to) {
+  std::error_code failure;
+  fs::rename(from, to, failure);
+  if (failure) throw Error("cannot move into place").file(to).got(failure.message());
+}
+
+// Renames that can be taken back, newest first.
+class Moves {
+ public:
+  void move(const fs::path& from, const fs::path& to) {
+    done_.reserve(done_.size() + 1);  // nothing may fail between a rename and its record
+    rename_or_throw(from, to);
+    done_.emplace_back(from, to);
+  }
+
+  void undo() noexcept {
+    std::error_code ignored;  // the first failure is the one that is reported
+    for (; !done_.empty(); done_.pop_back()) {
+      fs::rename(done_.back().second, done_.back().first, ignored);
+    }
+  }
+
+ private:
+  std::vector<std::pair<fs::path, fs::path>> done_;
+};
+
+}  // namespace
+
+StagedFolder::StagedFolder(const fs::path& destination) : destination_(resolve(destination)) {
+  try {
+    std::vector<fs::path> missing;
+    for (fs::path parent = destination_.parent_path(); !fs::exists(parent);
+         parent = parent.parent_path()) {
+      missing.push_back(parent);
+    }
+    for (auto parent = missing.rbegin(); parent != missing.rend(); ++parent) {
+      if (fs::create_directory(*parent)) created_parents_.push_back(*parent);
+    }
+    create_staging();
+  } catch (const fs::filesystem_error& failure) {
+    clean_up();
+    throw Error("cannot create folder").file(failure.path1()).got(failure.code().message());
+  }
+}
+
+StagedFolder::~StagedFolder() { clean_up(); }
+
+void StagedFolder::create_staging() {
+  const fs::path beside = destination_.parent_path();
+  const bool inside = on_another_device(destination_, beside);
+  std::random_device random;
+  for (int attempt = 0; attempt < kNameAttempts; ++attempt) {
+    const std::string name =
+        fmt::format(".{}.{:08x}.tmp", destination_.filename().string(), random());
+    const fs::path candidate = (inside ? destination_ : beside) / name;
+    if (fs::create_directory(candidate)) {
+      staging_ = candidate;
+      built_ = staging_ / "built";
+      replaced_ = staging_ / "replaced";
+      fs::create_directory(built_);
+      return;
+    }
+  }
+  throw Error("cannot find a free name for a temporary folder").file(beside);
+}
+
+void StagedFolder::clean_up() noexcept {
+  std::error_code ignored;
+  if (!staging_.empty()) fs::remove_all(staging_, ignored);
+  // Only those still empty: someone else may have put something there meanwhile.
+  for (auto parent = created_parents_.rbegin(); parent != created_parents_.rend(); ++parent) {
+    fs::remove(*parent, ignored);
+  }
+}
+
+bool StagedFolder::destination_in_use() const {
+  if (!fs::exists(destination_)) return false;
+  const auto entries = fs::directory_iterator(destination_);
+  return std::any_of(begin(entries), end(entries),
+                     [&](const fs::directory_entry& entry) { return entry.path() != staging_; });
+}
+
+void StagedFolder::commit(const std::vector<std::string>& names,
+                          const std::function<bool(std::string_view)>& is_stale) {
+  try {
+    flush_folder(built_);
+    if (!fs::exists(destination_) || fs::is_empty(destination_)) {
+      rename_or_throw(built_, destination_);
+    } else {
+      move_files(names, is_stale);
+    }
+    created_parents_.clear();
+    clean_up();
+    flush_folder(destination_.parent_path());
+  } catch (const fs::filesystem_error& failure) {
+    throw Error("cannot move into place").file(destination_).got(failure.code().message());
+  }
+}
+
+void StagedFolder::move_files(const std::vector<std::string>& names,
+                              const std::function<bool(std::string_view)>& is_stale) {
+  fs::create_directory(replaced_);
+  std::vector<std::string> stale;
+  for (const auto& entry : fs::directory_iterator(destination_)) {
+    std::string name = entry.path().filename().string();
+    const bool is_new = std::find(names.begin(), names.end(), name) != names.end();
+    if (!is_new && is_stale(name)) stale.push_back(std::move(name));
+  }
+
+  Moves moves;
+  try {
+    for (const std::string& name : names) {
+      const fs::file_status old = fs::symlink_status(destination_ / name);
+      if (fs::is_directory(old)) {
+        throw Error("a folder stands where a file must go").file(destination_ / name);
+      }
+      if (fs::exists(old)) moves.move(destination_ / name, replaced_ / name);
+      moves.move(built_ / name, destination_ / name);
+    }
+    for (const std::string& name : stale) moves.move(destination_ / name, replaced_ / name);
+    flush_folder(destination_);
+  } catch (...) {
+    moves.undo();
+    throw;
+  }
+}
+
+}  // namespace nibble
