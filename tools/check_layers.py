@@ -37,7 +37,7 @@ class Layers:
             name = name.strip()
             table = self.files if Path(name).suffix in SUFFIXES else self.folders
             if not colon or name in table:
-                self.problems.append(f"tools/layers.txt:{number}: expected one 'folder : folders' line per folder")
+                self.problems.append(f"tools/layers.txt:{number}: expected 'folder : folders', once")
                 continue
             table[name] = set(seen.split())
         for name, seen in (self.folders | self.files).items():
@@ -53,12 +53,13 @@ class Layers:
 
         def visit(folder, path):
             if folder in path:
-                return ["tools/layers.txt: cycle " + " -> ".join(path[path.index(folder):] + [folder])]
+                cycle = path[path.index(folder):] + [folder]
+                return ["tools/layers.txt: cycle " + " -> ".join(cycle)]
             if folder in done or folder not in self.folders:
                 return []
-            found = [p for seen in sorted(self.folders[folder]) for p in visit(seen, path + [folder])]
             done.add(folder)
-            return found
+            path = path + [folder]
+            return [found for seen in sorted(self.folders[folder]) for found in visit(seen, path)]
 
         return [problem for folder in self.folders for problem in visit(folder, [])]
 
@@ -71,11 +72,11 @@ def includes(path):
 
 
 def layer_of(name):
-    """The folder of a path such as nibble/backend/cpu/dot.h: 'backend/cpu'; '' for nibble/nibble.h."""
+    """'backend/cpu' for nibble/backend/cpu/dot.h, '' for nibble/nibble.h."""
     return "/".join(name.split("/")[1:-1])
 
 
-def check_include(root, layers, name, target):
+def check_include(layers, name, target):
     """Why file `name` may not include `target`, or None."""
     top, target_top = name.split("/")[0], target.split("/")[0]
     if top in UNRESTRICTED:
@@ -106,12 +107,12 @@ def check_sources(root, layers):
                 in_project = (root / target).is_file()
                 if not in_project and (bracket == '"' or target.startswith("nibble/")):
                     beside = (path.parent / target).is_file()
-                    yield (f"{name}:{line}: {target}: "
-                           + ("name it from the root of the repository" if beside else "no such header"))
+                    reason = "name it from the root of the repository" if beside else "no such header"
+                    yield f"{name}:{line}: {target}: {reason}"
                 elif in_project and bracket == "<" and target.startswith("nibble/"):
                     yield f"{name}:{line}: {target}: headers of the project stand in quotes"
                 elif in_project and bracket == '"':
-                    reason = check_include(root, layers, name, target)
+                    reason = check_include(layers, name, target)
                     if reason:
                         yield f"{name}:{line}: {target}: {reason}"
 
@@ -124,7 +125,7 @@ def check_folders(root, layers):
 
 
 def check_cmake(root, layers):
-    """The DEPS of nibble_layer(NAME ...) in nibble/**/CMakeLists.txt; backend_cpu means backend/cpu."""
+    """The DEPS of each nibble_layer(NAME ...); NAME backend_cpu means folder backend/cpu."""
     known = {folder.replace("/", "_"): folder for folder in layers.folders}
     for path in sorted((root / "nibble").rglob("CMakeLists.txt")):
         name = path.relative_to(root).as_posix()
@@ -132,7 +133,7 @@ def check_cmake(root, layers):
         for call in re.findall(r"\bnibble_layer\s*\(([^)]*)\)", text):
             words = call.split()
             if not words or words[0] not in known:
-                yield f"{name}: layer {words[0] if words else '(no name)'} has no line in tools/layers.txt"
+                yield f"{name}: layer '{''.join(words[:1])}' has no line in tools/layers.txt"
                 continue
             folder = known[words[0]]
             allowed = layers.allowed(folder)
@@ -149,7 +150,8 @@ def check_cmake(root, layers):
                 elif part != "DEPS":
                     continue
                 if known.get(word) not in allowed:
-                    yield f"{name}: tools/layers.txt does not let {folder} depend on {known.get(word, word)}"
+                    dependency = known.get(word, word)
+                    yield f"{name}: tools/layers.txt does not let {folder} depend on {dependency}"
 
 
 def check(root):
