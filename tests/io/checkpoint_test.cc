@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/io/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include "nibble/io/checkpoint_writer.h"
+#include "tests/io/io_testing.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::bytes_of;
+using testing::golden_values;
+using testing::message_of;
+using testing::TempFolder;
+using testing::write_file;
+
+constexpr const char* kIndex = "model.safetensors.index.json";
+
+// Four tensors of 24 bytes; with `max_shard_size` 48 two shards.
+void write_model(const fs::path& folder, int64_t max_shard_size) {
+  CheckpointWriter writer(folder, {.max_shard_size = max_shard_size, .overwrite = true});
+  for (int i = 0; i < 4; ++i) {
+    writer.add("layer." + std::to_string(3 - i) + ".weight", golden_values(i, DType::kF32, {2, 3}));
+  }
+  writer.commit();
+}
+
+std::string open_error(const fs::path& model, const fs::path& root) {
+  return message_of([&] { Checkpoint::open(model); }, root);
+}
+
+TEST(Checkpoint, OpensAFolderAFileAndShardsAlike) {
+  TempFolder folder;
+  write_model(folder / "one", 1000);
+  write_model(folder / "two", 48);
+  ASSERT_TRUE(fs::exists(folder.path() / "two" / "model-00002-of-00002.safetensors"));
+  for (const fs::path& path : {folder / "one", folder / "two", folder / "one/model.safetensors"}) {
+    SCOPED_TRACE(path);
+    const Checkpoint checkpoint = Checkpoint::open(path);
+    EXPECT_EQ(checkpoint.folder(), path.extension().empty() ? path : path.parent_path());
+    EXPECT_EQ(checkpoint.names(), (std::vector<std::string>{"layer.0.weight", "layer.1.weight",
+                                                            "layer.2.weight", "layer.3.weight"}));
+    EXPECT_EQ(checkpoint.total_bytes(), 96);
+    EXPECT_TRUE(checkpoint.contains("layer.0.weight"));
+    EXPECT_FALSE(checkpoint.contains("layer.0"));
+    for (int i = 0; i < 4; ++i) {
+      const std::string name = "layer." + std::to_string(3 - i) + ".weight";
+      EXPECT_EQ(bytes_of(checkpoint.tensor(name)), bytes_of(golden_values(i, DType::kF32, {2, 3})));
+      EXPECT_EQ(checkpoint.info(name).shape, (Shape{2, 3}));
+    }
+  }
+  const Checkpoint shards = Checkpoint::open(folder / "two");
+  ASSERT_EQ(shards.files().size(), 2u);
+  EXPECT_EQ(shards.file_of("layer.3.weight").filename(), "model-00001-of-00002.safetensors");
+  EXPECT_EQ(shards.file_of("layer.0.weight").filename(), "model-00002-of-00002.safetensors");
+}
+
+TEST(Checkpoint, OneFileHasPrecedenceOverAnIndexAsInTransformers) {
+  TempFolder folder;
+  write_model(folder / "m", 1000);
+  write_file(folder / "m" / kIndex, "not even JSON");
+  EXPECT_EQ(Checkpoint::open(folder / "m").files().size(), 1u);
+}
+
+TEST(Checkpoint, AMissingNameIsAnsweredWithTheClosestOne) {
+  TempFolder folder;
+  write_model(folder / "m", 48);
+  const Checkpoint checkpoint = Checkpoint::open(folder / "m");
+  EXPECT_EQ(message_of([&] { checkpoint.tensor("layers.2.weight"); }, folder.path()),
+            "m/model.safetensors.index.json: tensor 'layers.2.weight': no such tensor; "
+            "the closest name is 'layer.2.weight'");
+  EXPECT_EQ(message_of([&] { checkpoint.info("q"); }, folder.path()),
+            "m/model.safetensors.index.json: tensor 'q': no such tensor");
+  EXPECT_EQ(message_of([&] { checkpoint.file_of(""); }, folder.path()),
+            "m/model.safetensors.index.json: no such tensor");
+}
+
+TEST(Checkpoint, SaysWhatToDoWithOtherFormats) {
+  TempFolder folder;
+  const std::string none =
+      ": folder holds no weights in a format that is read here: expected model.safetensors, or "
+      "model.safetensors.index.json with its shards";
+  EXPECT_EQ(open_error(folder / "absent", folder.path()),
+            "absent: no such file or folder; models are read from local folders: download it "
+            "first");
+  fs::create_directory(folder / "m");
+  EXPECT_EQ(open_error(folder / "m", folder.path()), "m" + none);
+  write_file(folder / "m/config.json", "{}");
+  write_file(folder / "m/pytorch_model.bin", "x");
+  EXPECT_EQ(open_error(folder / "m", folder.path()),
+            "m" + none +
+                ", got pytorch_model.bin; save the model with safe_serialization=True, or convert "
+                "it to safetensors");
+  write_file(folder / "m/model.gguf", "x");
+  EXPECT_EQ(
+      open_error(folder / "m", folder.path()),
+      "m" + none + ", got model.gguf; turn the .gguf file into a folder with `nibble convert`");
+  EXPECT_EQ(open_error(folder / "m/model.gguf", folder.path()),
+            "m/model.gguf: file is in a format that is not read here: expected a .safetensors "
+            "file; turn it into a folder with `nibble convert`");
+  EXPECT_EQ(open_error(folder / "m/pytorch_model.bin", folder.path()),
+            "m/pytorch_model.bin: file is in a format that is not read here: expected a "
+            ".safetensors file; pickled weights are not opened: save the model with "
+            "safe_serialization=True");
+  EXPECT_EQ(open_error(folder / "m/config.json", folder.path()),
+            "m/config.json: file is in a format that is not read here: expected a .safetensors "
+            "file");
+}
+
+TEST(Checkpoint, SaysWhatIsWrongWithAnIndex) {
+  TempFolder folder;
+  write_model(folder / "m", 48);
+  const std::string where = "m/model.safetensors.index.json: ";
+  const std::string malformed =
+      "index of shards is malformed: expected an object 'weight_map' from tensor to file name";
+  const std::string escape =
+      "index of shards names a file that is not allowed: expected a .safetensors file in the same "
+      "folder, got ";
+  const struct {
+    std::string index, message;
+  } cases[] = {
+      {"[]", where + malformed},
+      {"{}", where + malformed},
+      {R"({"weight_map":[]})", where + malformed},
+      {R"({"weight_map":{"a":1}})",
+       where + "tensor 'a': index of shards is malformed: expected a file name, got number"},
+      {R"({"weight_map":{"a":"../x.safetensors"}})",
+       where + "tensor 'a': " + escape + "../x.safetensors"},
+      {R"({"weight_map":{"a":"/x.safetensors"}})",
+       where + "tensor 'a': " + escape + "/x.safetensors"},
+      {R"({"weight_map":{"a":"sub/x.safetensors"}})",
+       where + "tensor 'a': " + escape + "sub/x.safetensors"},
+      {R"({"weight_map":{"a":".."}})", where + "tensor 'a': " + escape + ".."},
+      {R"({"weight_map":{"a":"x\u0000.safetensors"}})",
+       where + "tensor 'a': " + escape + "x\\x00.safetensors"},
+      {R"({"weight_map":{"a":"x.safetensors"}})",
+       "m/x.safetensors: shard that the index names is missing; the download may be incomplete"},
+      {R"({"weight_map":{"a":"model-00001-of-00002.safetensors"}})",
+       "m/model-00001-of-00002.safetensors: tensor 'a': shard lacks a tensor that the index places "
+       "in it; index and shards belong to different downloads"},
+  };
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.index);
+    write_file(folder / "m" / kIndex, c.index);
+    EXPECT_EQ(open_error(folder / "m", folder.path()), c.message);
+  }
+}
+
+}  // namespace
+}  // namespace nibble
