@@ -2,7 +2,9 @@
 #include "nibble/format/int8_row.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <string>
 
 #include "nibble/base/error.h"
 #include "nibble/format/magnitude.h"
@@ -19,13 +21,14 @@ int8_t rounded_code(float v) {
   return static_cast<int8_t>(static_cast<int32_t>((number + kShift) - kShift));
 }
 
+// max_magnitude() of what is below the threshold.
 float max_inlier_magnitude(std::span<const float> row, float threshold) {
-  float largest = 0.0f;
+  int32_t largest = 0;
   for (const float x : row) {
-    const float magnitude = std::fabs(x);
-    if (!(magnitude >= threshold) && !(magnitude <= largest)) largest = magnitude;  // NaN stays
+    const int32_t magnitude = std::bit_cast<int32_t>(std::fabs(x));
+    largest = std::max(largest, std::fabs(x) >= threshold ? 0 : magnitude);
   }
-  return largest;
+  return std::bit_cast<float>(largest);
 }
 
 void check_sizes(size_t expected, size_t got) {

@@ -117,14 +117,14 @@ Weight Weight::code_block(CodeBlock packed, int64_t rows, int64_t cols, DType dt
   check_weight_dtype(dtype);
   const int64_t elements = checked_numel({rows, cols}, size_of(DType::kF32));
   check_block_size("block size", packed.block_size);
-  check_tensor("codes", packed.codes, DType::kU8, {block_count(elements, 2)});
+  check_tensor("code tensor", packed.codes, DType::kU8, {block_count(elements, 2)});
   check_tensor("codebook", packed.codebook, DType::kF32, {16});
   const int64_t blocks = block_count(elements, packed.block_size);
   if (packed.nested) {
     const NestedAbsmax& nested = *packed.nested;
     if (packed.absmax.defined()) throw Error("absmax stands beside nested absmax");
     check_block_size("nested block size", nested.block_size);
-    check_tensor("nested absmax codes", nested.codes, DType::kU8, {blocks});
+    check_tensor("nested absmax code tensor", nested.codes, DType::kU8, {blocks});
     check_tensor("nested absmax", nested.absmax, DType::kF32,
                  {block_count(blocks, nested.block_size)});
     check_tensor("nested codebook", nested.codebook, DType::kF32, {256});
