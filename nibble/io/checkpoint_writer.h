@@ -3,7 +3,9 @@
 // Writes a model folder: tensors streamed into safetensors shards, the index and small companions,
 // all or nothing. Everything is built in a temporary folder beside the destination; what stood at
 // the destination stands until the new files are complete and flushed. Memory stays bounded by what
-// the caller holds: no shard is ever kept in memory.
+// the caller holds: no shard is ever kept in memory. The disk must hold the new model, one shard
+// more, and on overwriting the old model. A process that is killed leaves the temporary folder,
+// hidden under the name .DESTINATION.*.tmp.
 //
 // Names and layout are those of transformers' save_pretrained: model.safetensors, or
 // model-00001-of-0000N.safetensors with model.safetensors.index.json. Each file equals, byte for

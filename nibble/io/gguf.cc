@@ -95,8 +95,7 @@ void GgufFile::decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t en
         .expected(fmt::format("rows of {}", info.rows))
         .got(fmt::format("[{}, {})", begin, end));
   }
-  if (begin == end && out.empty()) return;
-  const auto row_bytes = static_cast<size_t>(info.nbytes / info.rows);
+  const auto row_bytes = static_cast<size_t>(info.rows == 0 ? 0 : info.nbytes / info.rows);
   try {
     decode_blocks(info.type,
                   raw_bytes(info).subspan(static_cast<size_t>(begin) * row_bytes,

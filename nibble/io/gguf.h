@@ -49,7 +49,8 @@ class GgufFile {
   const GgufTensorInfo* find(std::string_view name) const;                 // nullptr when absent
   const GgufTensorInfo& tensor(std::string_view name) const;               // throws when absent
 
-  std::span<const std::byte> raw_bytes(const GgufTensorInfo& info) const;  // as stored
+  // The tensor as stored. Here and below `info` must come from this file.
+  std::span<const std::byte> raw_bytes(const GgufTensorInfo& info) const;
 
   // Rows [begin, end) as (end - begin) * columns floats. Const and free of shared state: callers
   // may decode ranges of one tensor from many threads. Throws Error, naming tensor and type, for

@@ -43,16 +43,24 @@ void rename_or_throw(const fs::path& from, const fs::path& to) {
 class Moves {
  public:
   void move(const fs::path& from, const fs::path& to) {
-    done_.reserve(done_.size() + 1);  // nothing may fail between a rename and its record
-    rename_or_throw(from, to);
-    done_.emplace_back(from, to);
+    done_.emplace_back(from, to);  // first, since it can fail: no rename goes unrecorded
+    try {
+      rename_or_throw(from, to);
+    } catch (...) {
+      done_.pop_back();
+      throw;
+    }
   }
 
-  void undo() noexcept {
-    std::error_code ignored;  // the first failure is the one that is reported
+  // False when a file could not be moved back.
+  bool undo() noexcept {
+    bool complete = true;
     for (; !done_.empty(); done_.pop_back()) {
-      fs::rename(done_.back().second, done_.back().first, ignored);
+      std::error_code failure;
+      fs::rename(done_.back().second, done_.back().first, failure);
+      complete = complete && !failure;
     }
+    return complete;
   }
 
  private:
@@ -75,6 +83,9 @@ StagedFolder::StagedFolder(const fs::path& destination) : destination_(resolve(d
   } catch (const fs::filesystem_error& failure) {
     clean_up();
     throw Error("cannot create folder").file(failure.path1()).got(failure.code().message());
+  } catch (...) {
+    clean_up();
+    throw;
   }
 }
 
@@ -155,7 +166,8 @@ void StagedFolder::move_files(const std::vector<std::string>& names,
     for (const std::string& name : stale) moves.move(destination_ / name, replaced_ / name);
     flush_folder(destination_);
   } catch (...) {
-    moves.undo();
+    // Old files that cannot go back must not go away with the staging folder.
+    if (!moves.undo()) staging_.clear();
     throw;
   }
 }

@@ -88,6 +88,17 @@ TEST(CheckpointWriter, AShardOfOneOversizedTensorEqualsTheOfficialSerializer) {
   EXPECT_EQ(read_file(folder / "m/model.safetensors"), read_file(golden("metadata.safetensors")));
 }
 
+TEST(CheckpointWriter, ARealModelComesBackByteForByte) {
+  const fs::path model = testing::shared_data() / "stories260k_hf";
+  if (!fs::exists(model / kSingle)) GTEST_SKIP() << "no shared data";
+  TempFolder folder;
+  const Checkpoint source = Checkpoint::open(model);
+  CheckpointWriter writer(folder / "m", {.metadata = source.files()[0].metadata()});
+  for (const std::string& name : source.names()) writer.add(name, source.tensor(name));
+  writer.commit();
+  EXPECT_EQ(read_file(folder / "m/model.safetensors"), read_file(model / kSingle));
+}
+
 TEST(CheckpointWriter, CutsShardsAsTransformersDoes) {
   TempFolder folder;
   CheckpointWriter writer(folder / "m", {.max_shard_size = 10});

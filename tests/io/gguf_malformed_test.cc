@@ -208,6 +208,10 @@ TEST(GgufFile, ReadsVersion2ScalarsAndEmptyTensors) {
   EXPECT_EQ(file.decode("none", DType::kF32).shape(), (Shape{0, 32}));
   EXPECT_EQ(file.decode("none", DType::kF16).shape(), (Shape{0, 32}));
   EXPECT_EQ(file.decode("no columns", DType::kF16).shape(), (Shape{3, 0}));
+  std::vector<float> out(32);
+  EXPECT_EQ(message_of([&] { file.decode_rows(file.tensor("none"), 0, 0, out); }, folder.path()),
+            "f: tensor 'none': sizes do not fit for decoding blocks: expected whole blocks of 32 "
+            "elements in 18 bytes, got 32 elements, 0 bytes");
 }
 
 }  // namespace

@@ -86,6 +86,15 @@ inline std::filesystem::path golden(std::string_view name) {
   return std::filesystem::path(NIBBLE_SOURCE_DIR) / "tests" / "golden" / "io" / name;
 }
 
+// Real models and texts beside the checkout; empty where they are absent.
+inline std::filesystem::path shared_data() {
+  const char* set = std::getenv("NIBBLE_SHARED_DATA");
+  const std::filesystem::path path =
+      set != nullptr ? std::filesystem::path(set)
+                     : std::filesystem::path(NIBBLE_SOURCE_DIR) / ".." / "shared" / "data";
+  return std::filesystem::exists(path) ? path : std::filesystem::path();
+}
+
 // As make_io_golden.py fills the tensor that is added at `place`.
 inline Tensor golden_values(int64_t place, DType dtype, Shape shape) {
   Tensor tensor = Tensor::empty(dtype, std::move(shape));

@@ -165,12 +165,28 @@ TEST(SafetensorsFile, SaysWhichRuleAFileBreaks) {
   }
 }
 
-TEST(SafetensorsFile, RefusesEveryTruncation) {
+TEST(SafetensorsFile, RefusesEveryTruncationAndSurvivesEveryChangedByte) {
   TempFolder folder;
   const std::string whole = testing::read_file(testing::golden("mixed.safetensors"));
   for (size_t size = 0; size < whole.size(); ++size) {
     write_file(folder / "f", whole.substr(0, size));
     EXPECT_THROW(SafetensorsFile::open(folder / "f"), Error) << size;
+  }
+  for (size_t i = 0; i < whole.size(); ++i) {
+    for (const int flipped : {0x01, 0x10, 0x80}) {
+      std::string changed = whole;
+      changed[i] = static_cast<char>(changed[i] ^ flipped);
+      write_file(folder / "f", changed);
+      try {  // Either it is refused or everything in it can be read.
+        const auto file = SafetensorsFile::open(folder / "f");
+        int64_t bytes = 0;
+        for (const TensorInfo& info : file.tensors()) {
+          bytes += std::ssize(testing::bytes_of(file.tensor(info)));
+        }
+        EXPECT_LT(bytes, std::ssize(whole));
+      } catch (const Error&) {
+      }
+    }
   }
 }
 
