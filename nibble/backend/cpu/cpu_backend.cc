@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/backend/cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "nibble/backend/cpu/kernels.h"
+#include "nibble/backend/cpu/linear.h"
+#include "nibble/backend/cpu/target.h"
+
+namespace nibble {
+namespace {
+
+const float* floats(const Tensor& tensor) { return tensor.data<float>().data(); }
+float* floats(Tensor& tensor) { return tensor.mutable_data<float>().data(); }
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(std::shared_ptr<ThreadPool> pool) : pool_(std::move(pool)) {}
+
+  std::string_view name() const override { return "cpu"; }
+  Device device() const override { return {}; }
+
+  void linear(Stream&, const PreparedWeight& weight, const Tensor& x, const Tensor& bias,
+              Tensor& y) override {
+    cpu::linear(*pool_, weight.weight(),
+                {.x = floats(x),
+                 .tokens = x.dim(0),
+                 .bias = bias.defined() ? floats(bias) : nullptr,
+                 .y = floats(y)});
+  }
+
+  void embedding(Stream&, const PreparedWeight& table, const Tensor& ids, Tensor& y) override {
+    cpu::embedding(*pool_, table.weight(), ids.data<int32_t>().data(), ids.numel(), floats(y));
+  }
+
+  void rms_norm(Stream&, const Tensor& x, const Tensor& weight, float eps, Tensor& y) override {
+    const int64_t width = x.dim(-1);
+    if (width == 0) return;
+    cpu::rms_norm(*pool_, floats(x), x.numel() / width, width, floats(weight), eps, floats(y));
+  }
+
+  void rope(Stream&, const Tensor& x, const Tensor& positions, const Tensor& inv_freq,
+            float attention_scaling, Tensor& y) override {
+    cpu::rope(*pool_, {.x = floats(x),
+                       .tokens = x.dim(0),
+                       .heads = x.dim(1),
+                       .head_dim = x.dim(2),
+                       .positions = positions.data<int32_t>().data(),
+                       .inv_freq = floats(inv_freq),
+                       .half_dim = inv_freq.numel(),
+                       .scaling = attention_scaling,
+                       .y = floats(y)});
+  }
+
+  void append_to_cache(Stream&, const Tensor& x, int64_t begin, int64_t count, Tensor& cache,
+                       int64_t at) override {
+    const int64_t kv_heads = x.dim(1), head_dim = x.dim(2), capacity = cache.dim(1);
+    const float* from = floats(x) + begin * kv_heads * head_dim;
+    float* to = floats(cache);
+    const int64_t grain =
+        std::max<int64_t>(1, cpu::kElementGrain / std::max<int64_t>(1, count * head_dim));
+    pool_->parallel_for(kv_heads, grain, [&](int64_t first, int64_t last) {
+      for (int64_t head = first; head < last; ++head) {
+        for (int64_t i = 0; i < count; ++i) {
+          std::memcpy(to + (head * capacity + at + i) * head_dim,
+                      from + (i * kv_heads + head) * head_dim,
+                      static_cast<size_t>(head_dim) * sizeof(float));
+        }
+      }
+    });
+  }
+
+  void attention(Stream&, const AttentionArgs& args, Tensor& y) override {
+    cpu::attention(*pool_, args, floats(y));
+  }
+
+  void silu_mul(Stream&, const Tensor& gate, const Tensor& up, Tensor& y) override {
+    cpu::silu_mul(*pool_, floats(gate), floats(up), gate.numel(), floats(y));
+  }
+
+  void add(Stream&, const Tensor& a, const Tensor& b, Tensor& y) override {
+    cpu::add(*pool_, floats(a), floats(b), a.numel(), floats(y));
+  }
+
+  void cross_entropy(Stream&, const Tensor& logits, const Tensor& targets,
+                     Tensor& losses) override {
+    cpu::cross_entropy(*pool_, floats(logits), logits.dim(0), logits.dim(1),
+                       targets.data<int32_t>().data(), floats(losses));
+  }
+
+ private:
+  std::shared_ptr<ThreadPool> pool_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_cpu_backend(std::shared_ptr<ThreadPool> pool) {
+  if (const char* target = std::getenv("NIBBLE_CPU")) cpu::set_cpu_target(target);
+  return std::make_unique<CpuBackend>(std::move(pool));
+}
+
+}  // namespace nibble

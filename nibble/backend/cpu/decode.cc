@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Stretches of a weight row as floats: the first half of every path that is not fused, and of
+// embedding look-ups. Bit for bit what format/ decodes.
+#include <algorithm>
+
+#include "nibble/backend/cpu/linear_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "nibble/backend/cpu/decode.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "nibble/backend/cpu/codebook-inl.h"
+#include "nibble/backend/cpu/float_load-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nibble::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// out = from * scale; int8 codes of a row, or dense elements with scale 1.
+template <class T>
+HWY_INLINE void decode_scaled(const T* HWY_RESTRICT from, int64_t count, float scale,
+                              float* HWY_RESTRICT out) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto factor = hn::Set(d, scale);
+  int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    hn::StoreU(hn::Mul(load_floats(d, from + i), factor), d, out + i);
+  }
+  for (; i < count; ++i) out[i] = load_float(from + i) * scale;
+}
+
+// Codes of elements [begin, begin + count) of one block, times its absmax.
+HWY_INLINE void decode_codes(const CodeBlockView& block, int64_t begin, int64_t count, float absmax,
+                             float* HWY_RESTRICT out) {
+  const auto decode_one = [&](int64_t element) {
+    const int pair = block.codes[element / 2];
+    return block.codebook[element % 2 == 0 ? pair >> 4 : pair & 15] * absmax;
+  };
+  const int64_t end = begin + count;
+  if (begin < end && begin % 2 != 0) *out++ = decode_one(begin++);
+#if HWY_TARGET != HWY_SCALAR
+  constexpr int64_t kGroup = 32;  // 16 bytes: the result comes out in order
+  if (begin + kGroup <= end) {
+    const hn::FixedTag<uint8_t, 16> d8;
+    const hn::FixedTag<float, 4> d;
+    const Codebook<decltype(d8)> codebook(block.codebook);
+    const auto low_nibble = hn::Set(d8, uint8_t{0x0f});
+    const auto scale = hn::Set(d, absmax);
+    for (; begin + kGroup <= end; begin += kGroup) {
+      const auto packed = hn::LoadU(d8, block.codes + begin / 2);
+      const auto even = hn::ShiftRight<4>(packed), odd = hn::And(packed, low_nibble);
+      const auto first = codebook.lookup(hn::InterleaveLower(d8, even, odd));
+      const auto second = codebook.lookup(hn::InterleaveUpper(d8, even, odd));
+      hn::StoreU(hn::Mul(first.v0, scale), d, out);
+      hn::StoreU(hn::Mul(first.v1, scale), d, out + 4);
+      hn::StoreU(hn::Mul(first.v2, scale), d, out + 8);
+      hn::StoreU(hn::Mul(first.v3, scale), d, out + 12);
+      hn::StoreU(hn::Mul(second.v0, scale), d, out + 16);
+      hn::StoreU(hn::Mul(second.v1, scale), d, out + 20);
+      hn::StoreU(hn::Mul(second.v2, scale), d, out + 24);
+      hn::StoreU(hn::Mul(second.v3, scale), d, out + 28);
+      out += kGroup;
+    }
+  }
+#endif
+  while (begin < end) *out++ = decode_one(begin++);
+}
+
+void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
+                   std::vector<float>& absmax) {
+  const int64_t begin = row * weight.cols + col;
+  if (count <= 0) return;
+  if (weight.layout == Layout::kDense) {
+    switch (weight.dtype) {
+      case DType::kF16:
+        return decode_scaled(static_cast<const fp16*>(weight.elements) + begin, count, 1.0f, out);
+      case DType::kBF16:
+        return decode_scaled(static_cast<const bf16*>(weight.elements) + begin, count, 1.0f, out);
+      default:
+        return decode_scaled(static_cast<const float*>(weight.elements) + begin, count, 1.0f, out);
+    }
+  }
+  if (weight.layout == Layout::kInt8Row) {
+    return decode_scaled(static_cast<const int8_t*>(weight.elements) + begin, count,
+                         weight.row_absmax[row] / kInt8Max, out);
+  }
+  const int64_t size = weight.block.block_size, first = begin / size;
+  const int64_t blocks = (begin + count - 1) / size - first + 1;
+  const float* scales = absmax_of(weight.block, first, blocks, absmax);
+  int64_t element = begin;
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t stop = std::min((first + i + 1) * size, begin + count);
+    decode_codes(weight.block, element, stop - element, scales[i], out + (element - begin));
+    element = stop;
+  }
+}
+
+}  // namespace nibble::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace nibble::cpu {
+HWY_EXPORT(DecodeColumns);
+
+void decode_columns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
+                    std::vector<float>& absmax) {
+  HWY_DYNAMIC_DISPATCH(DecodeColumns)(weight, row, col, count, out, absmax);
+}
+
+const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
+                       std::vector<float>& scratch) {
+  if (block.absmax) return block.absmax + begin;
+  scratch.resize(static_cast<size_t>(count));
+  float* out = scratch.data();
+  const int64_t end = begin + count;
+  for (int64_t i = begin; i < end;) {
+    const int64_t outer = i / block.nested_block_size;
+    const int64_t stop = std::min((outer + 1) * block.nested_block_size, end);
+    const float scale = block.nested_absmax[outer];
+    for (; i < stop; ++i) {
+      *out++ = block.nested_codebook[block.nested_codes[i]] * scale + block.nested_offset;
+    }
+  }
+  return scratch.data();
+}
+}  // namespace nibble::cpu
+#endif

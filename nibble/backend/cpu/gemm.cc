@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Many tokens times any weight: a panel of rows is decoded, a stretch of columns at a time, into a
+// float tile that stays in cache, and multiplied by all tokens from registers. Decoding costs one
+// pass over the weight however many tokens there are.
+#include <hwy/aligned_allocator.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "nibble/backend/cpu/linear_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "nibble/backend/cpu/gemm.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "nibble/backend/cpu/micro_gemm-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace nibble::cpu::HWY_NAMESPACE {
+
+// The packed stretch of one token group (256 x 16 floats = 16 KiB) must stay in a 32 KiB L1 while
+// the rows of the panel pass by.
+constexpr int64_t kDepth = 256;
+
+int64_t GemmGroup() { return tile_columns(); }
+
+void GemmPack(const float* x, int64_t tokens, int64_t cols, int64_t begin, int64_t end,
+              float* packed) {
+  const int64_t group = tile_columns();
+  for (int64_t g = begin; g < end; ++g) {
+    float* out = packed + g * cols * group;
+    const int64_t first = g * group, present = std::min(group, tokens - first);
+    for (int64_t i = 0; i < present; ++i) {
+      const float* from = x + (first + i) * cols;
+      for (int64_t k = 0; k < cols; ++k) out[k * group + i] = from[k];
+    }
+    for (int64_t i = present; i < group; ++i) {
+      for (int64_t k = 0; k < cols; ++k) out[k * group + i] = 0.0f;
+    }
+  }
+}
+
+void GemmRows(const WeightView& weight, const LinearArgs& args, const float* packed, RowRange range,
+              int64_t token_begin, int64_t token_end) {
+  const int64_t group = tile_columns(), cols = weight.cols, rows = range.end - range.begin;
+  const int64_t first_group = token_begin / group;
+  const int64_t groups = (token_end - token_begin + group - 1) / group;
+  const int64_t stride = groups * group;
+  const auto sums = hwy::AllocateAligned<float>(static_cast<size_t>(rows * stride));
+  // Equal stretches, so that the last one is not a sliver.
+  const int64_t stretches = std::max<int64_t>(1, (cols + kDepth - 1) / kDepth);
+  const int64_t depth = (cols + stretches - 1) / stretches;
+  const auto tile =
+      hwy::AllocateAligned<float>(static_cast<size_t>(std::max<int64_t>(1, rows * depth)));
+  std::vector<float> absmax;
+  for (int64_t k = 0; k == 0 || k < cols; k += depth) {
+    const int64_t count = std::min(depth, cols - k);
+    for (int64_t r = 0; r < rows; ++r) {
+      decode_columns(weight, range.begin + r, k, count, tile.get() + r * depth, absmax);
+    }
+    for (int64_t g = 0; g < groups; ++g) {
+      const float* b = packed + ((first_group + g) * cols + k) * group;
+      multiply_rows<2>({.a = tile.get(),
+                        .row_stride = depth,
+                        .k_stride = 1,
+                        .b = b,
+                        .depth = count,
+                        .c = sums.get() + g * group,
+                        .c_stride = stride,
+                        .add = k > 0},
+                       rows);
+    }
+    if (depth == 0) break;
+  }
+  for (int64_t t = token_begin; t < token_end; ++t) {
+    float* out = args.y + t * weight.rows + range.begin;
+    const float* from = sums.get() + (t - token_begin);
+    for (int64_t r = 0; r < rows; ++r) {
+      out[r] = from[r * stride] + (args.bias ? args.bias[range.begin + r] : 0.0f);
+    }
+  }
+}
+
+}  // namespace nibble::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace nibble::cpu {
+HWY_EXPORT(GemmGroup);
+HWY_EXPORT(GemmPack);
+HWY_EXPORT(GemmRows);
+
+int64_t gemm_group() { return HWY_DYNAMIC_DISPATCH(GemmGroup)(); }
+
+void gemm_pack(const float* x, int64_t tokens, int64_t cols, int64_t begin, int64_t end,
+               float* packed) {
+  HWY_DYNAMIC_DISPATCH(GemmPack)(x, tokens, cols, begin, end, packed);
+}
+
+void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* packed,
+               RowRange range, int64_t token_begin, int64_t token_end) {
+  HWY_DYNAMIC_DISPATCH(GemmRows)(weight, args, packed, range, token_begin, token_end);
+}
+}  // namespace nibble::cpu
+#endif

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/backend/cpu/linear.h"
+
+#include <hwy/aligned_allocator.h>
+
+#include <algorithm>
+
+#include "nibble/backend/cpu/llm_int8.h"
+
+namespace nibble::cpu {
+namespace {
+
+// Up to here one fused pass over the weight is faster than packing and tiling.
+constexpr int64_t kFewTokens = 8;
+
+// Bytes of weight per task of the fused kernels: small enough to balance threads, large enough
+// (microseconds of memory traffic) to pay for handing it out and for restarting the prefetcher.
+constexpr int64_t kMinTaskBytes = 16 << 10;
+constexpr int64_t kMaxTaskBytes = 256 << 10;
+constexpr int64_t kTasksPerThread = 4;
+
+// A panel's sums (rows x tokens x 4 bytes) and its decoded tile share the L2 cache.
+constexpr int64_t kPanelTokens = 512;
+constexpr int64_t kPanelRows = 48;  // a multiple of the six rows of the register tile
+
+int64_t row_grain(const WeightView& weight, int threads) {
+  const int64_t bytes = weight.row_bytes();
+  const int64_t share = weight.rows * bytes / (kTasksPerThread * threads);
+  return std::max<int64_t>(1, std::clamp(share, kMinTaskBytes, kMaxTaskBytes) / bytes);
+}
+
+template <typename Kernel>
+void for_row_ranges(ThreadPool& pool, const WeightView& weight, const Kernel& kernel) {
+  pool.parallel_for(weight.rows, row_grain(weight, pool.threads()),
+                    [&](int64_t begin, int64_t end) { kernel(RowRange{begin, end}); });
+}
+
+// Calls kernel(rows, token_begin, token_end) for panels that cover the product.
+template <typename Kernel>
+void for_panels(ThreadPool& pool, int64_t rows, int64_t tokens, const Kernel& kernel) {
+  const int64_t token_panels = (tokens + kPanelTokens - 1) / kPanelTokens;
+  // Narrower panels when a small matrix would not give every thread a few.
+  int64_t height = kPanelRows;
+  while (height > 12 && (rows + height - 1) / height * token_panels < 4 * pool.threads()) {
+    height /= 2;
+  }
+  const int64_t row_panels = (rows + height - 1) / height;
+  pool.parallel_for(row_panels * token_panels, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t row = i / token_panels * height, token = i % token_panels * kPanelTokens;
+      kernel(RowRange{row, std::min(row + height, rows)}, token,
+             std::min(token + kPanelTokens, tokens));
+    }
+  });
+}
+
+void linear_few(ThreadPool& pool, const WeightView& weight, const LinearArgs& args) {
+  if (weight.layout != Layout::kCodeBlock) {
+    return for_row_ranges(pool, weight, [&](RowRange range) { dot_rows(weight, args, range); });
+  }
+  if (!can_dot_code_rows(weight)) {
+    return for_row_ranges(pool, weight,
+                          [&](RowRange range) { dot_decoded_rows(weight, args, range); });
+  }
+  const auto permuted = hwy::AllocateAligned<float>(static_cast<size_t>(args.tokens * weight.cols));
+  permute_for_code_rows(args.x, args.tokens, weight.cols, permuted.get());
+  LinearArgs inner = args;
+  inner.x = permuted.get();
+  for_row_ranges(pool, weight, [&](RowRange range) { dot_code_rows(weight, inner, range); });
+}
+
+void linear_many(ThreadPool& pool, const WeightView& weight, const LinearArgs& args) {
+  const int64_t padded = padded_tokens(args.tokens), group = gemm_group();
+  const auto packed =
+      hwy::AllocateAligned<float>(static_cast<size_t>(std::max<int64_t>(1, padded * weight.cols)));
+  pool.parallel_for(padded / group, 1, [&](int64_t begin, int64_t end) {
+    gemm_pack(args.x, args.tokens, weight.cols, begin, end, packed.get());
+  });
+  for_panels(pool, weight.rows, args.tokens,
+             [&](RowRange range, int64_t token_begin, int64_t token_end) {
+               gemm_rows(weight, args, packed.get(), range, token_begin, token_end);
+             });
+}
+
+void linear_int8(ThreadPool& pool, const WeightView& weight, const LinearArgs& args,
+                 float threshold) {
+  const Int8Activations x = quantize_activations(pool, args.x, args.tokens, weight.cols, threshold);
+  if (args.tokens <= kFewTokens || weight.cols > kMaxInt8GemmCols) {
+    return for_row_ranges(pool, weight,
+                          [&](RowRange range) { int8_dot_rows(weight, x, args, range); });
+  }
+  const int64_t groups = padded_tokens(args.tokens) / gemm_group();
+  const auto packed = hwy::AllocateAligned<int16_t>(
+      static_cast<size_t>(std::max<int64_t>(1, groups * int8_gemm_group_size(weight.cols))));
+  pool.parallel_for(
+      groups, 1, [&](int64_t begin, int64_t end) { int8_gemm_pack(x, begin, end, packed.get()); });
+  for_panels(pool, weight.rows, args.tokens,
+             [&](RowRange range, int64_t token_begin, int64_t token_end) {
+               int8_gemm_rows(weight, x, args, packed.get(), range, token_begin, token_end);
+             });
+}
+
+}  // namespace
+
+void linear(ThreadPool& pool, const Weight& weight, const LinearArgs& args) {
+  const WeightView view = view_of(weight);
+  if (args.tokens == 0 || view.rows == 0) return;
+  if (view.layout == Layout::kInt8Row && weight.activation_mode() == ActivationMode::kInt8) {
+    return linear_int8(pool, view, args, weight.llm_int8_threshold());
+  }
+  if (args.tokens <= kFewTokens) return linear_few(pool, view, args);
+  linear_many(pool, view, args);
+}
+
+void embedding(ThreadPool& pool, const Weight& table, const int32_t* ids, int64_t tokens,
+               float* y) {
+  const WeightView view = view_of(table);
+  // About 16k elements a task: microseconds of decoding.
+  const int64_t grain = std::max<int64_t>(1, (16 << 10) / std::max<int64_t>(1, view.cols));
+  pool.parallel_for(tokens, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> absmax;
+    for (int64_t t = begin; t < end; ++t) {
+      decode_columns(view, ids[t], 0, view.cols, y + t * view.cols, absmax);
+    }
+  });
+}
+
+}  // namespace nibble::cpu

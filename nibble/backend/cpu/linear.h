@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Chooses the kernel of a linear layer by layout, activation mode and number of tokens, and splits
+// its weight rows over the pool.
+#pragma once
+
+#include "nibble/backend/cpu/linear_kernels.h"
+#include "nibble/base/thread_pool.h"
+
+namespace nibble::cpu {
+
+void linear(ThreadPool& pool, const Weight& weight, const LinearArgs& args);
+
+// y [tokens, cols] = rows `ids` [tokens] of the table, decoded.
+void embedding(ThreadPool& pool, const Weight& table, const int32_t* ids, int64_t tokens, float* y);
+
+}  // namespace nibble::cpu

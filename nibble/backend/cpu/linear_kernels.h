@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The kernels of y [tokens, rows] = x [tokens, cols] Wᵀ + bias, each over a range of weight rows so
+// that the caller may split rows over threads. A row's result depends on nothing but the row, the
+// token and the instruction set, never on how rows were split.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "nibble/backend/cpu/weight_view.h"
+
+namespace nibble::cpu {
+
+struct RowRange {
+  int64_t begin = 0, end = 0;
+};
+
+// What all linear kernels share. `bias` may be null.
+struct LinearArgs {
+  const float* x = nullptr;  // [tokens, cols]
+  int64_t tokens = 0;
+  const float* bias = nullptr;  // [rows]
+  float* y = nullptr;           // [tokens, rows]
+};
+
+// Few tokens: decode and dot fused, one pass over the weight. ----------------------------------
+
+// Dense and int8_row (activations stay float).
+void dot_rows(const WeightView& weight, const LinearArgs& args, RowRange range);
+
+// code_block when can_dot_code_rows(weight); args.x is what permute_for_code_rows made of x.
+bool can_dot_code_rows(const WeightView& weight);
+void permute_for_code_rows(const float* x, int64_t tokens, int64_t cols, float* permuted);
+void dot_code_rows(const WeightView& weight, const LinearArgs& args, RowRange range);
+
+// Every other shape: decode one row into cache, then dot.
+void dot_decoded_rows(const WeightView& weight, const LinearArgs& args, RowRange range);
+
+// Decoding. ------------------------------------------------------------------------------------
+
+// Columns [col, col + count) of a row as floats, equal to Weight::decode_row. `absmax` is scratch.
+void decode_columns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
+                    std::vector<float>& absmax);
+
+// The absmax of blocks [begin, begin + count): a pointer into the weight or into `scratch`.
+const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
+                       std::vector<float>& scratch);
+
+// Many tokens: decode a panel of rows into cache and multiply it by all tokens. -------------------
+
+// Tokens are packed in groups of gemm_group() so that a vector holds neighbouring tokens.
+int64_t gemm_group();
+inline int64_t padded_tokens(int64_t tokens) {
+  return (tokens + gemm_group() - 1) / gemm_group() * gemm_group();
+}
+// Packs token groups [begin, end) of x into `packed` [padded_tokens / group, cols, group].
+void gemm_pack(const float* x, int64_t tokens, int64_t cols, int64_t begin, int64_t end,
+               float* packed);
+// Rows of `range` times tokens [token_begin, token_end); token_begin is a multiple of the group.
+void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* packed,
+               RowRange range, int64_t token_begin, int64_t token_end);
+
+}  // namespace nibble::cpu

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// LLM.int8() (arXiv 2208.07339, section 3): activations become int8 per token, columns that hold an
+// outlier stay float, and the int8 products are summed exactly.
+//   y = (q . w) * absmax_x * absmax_w / 127^2 + x[outlier columns] . (w * absmax_w / 127) + bias
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "nibble/backend/cpu/linear_kernels.h"
+#include "nibble/base/thread_pool.h"
+
+namespace nibble::cpu {
+
+// x as the int8 kernels read it. x is first rounded to float16, as the reference implementation
+// does; an element is an outlier when its magnitude then reaches the threshold (where that is > 0)
+// or is not finite, which includes what lies beyond float16's range. A column with an outlier is
+// an outlier column for every token: its codes are 0 and its original float32 values are kept.
+struct Int8Activations {
+  int64_t tokens = 0, cols = 0;
+  int64_t stride = 0;                    // cols rounded up; the padding is zero
+  std::vector<int16_t> codes;            // [tokens, stride], in [-127, 127]
+  std::vector<float> absmax;             // [tokens], over the elements that are not outliers
+  std::vector<int64_t> outlier_columns;  // ascending
+  std::vector<float> outliers;           // [outlier_columns, tokens]
+};
+
+Int8Activations quantize_activations(ThreadPool& pool, const float* x, int64_t tokens, int64_t cols,
+                                     float threshold);
+
+// Rows of an int8_row weight times all tokens; args.x is not read.
+void int8_dot_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
+                   RowRange range);
+
+// The same for many tokens: `packed` is made by int8_gemm_pack from all token groups.
+// Needs cols <= kMaxInt8GemmCols, so that int32 sums cannot overflow.
+inline constexpr int64_t kMaxInt8GemmCols = int64_t{1} << 17;  // 2^17 * 127 * 128 < 2^31
+// int16 values of one packed token group.
+int64_t int8_gemm_group_size(int64_t cols);
+void int8_gemm_pack(const Int8Activations& x, int64_t begin, int64_t end, int16_t* packed);
+void int8_gemm_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
+                    const int16_t* packed, RowRange range, int64_t token_begin, int64_t token_end);
+
+}  // namespace nibble::cpu

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/backend/cpu/weight_view.h"
+
+#include <algorithm>
+
+namespace nibble::cpu {
+
+int64_t WeightView::row_bytes() const {
+  switch (layout) {
+    case Layout::kDense:
+      return std::max<int64_t>(1, cols * size_of(dtype));
+    case Layout::kInt8Row:
+      return std::max<int64_t>(1, cols);
+    case Layout::kCodeBlock:
+      break;
+  }
+  return cols / 2 + 1;
+}
+
+WeightView view_of(const Weight& weight) {
+  WeightView view;
+  view.layout = weight.layout();
+  view.rows = weight.rows();
+  view.cols = weight.cols();
+  switch (weight.layout()) {
+    case Layout::kDense:
+      view.dtype = weight.as_dense().values.dtype();
+      view.elements = weight.as_dense().values.raw();
+      break;
+    case Layout::kInt8Row:
+      view.elements = weight.as_int8_row().codes.data<int8_t>().data();
+      view.row_absmax = weight.as_int8_row().absmax.data<float>().data();
+      break;
+    case Layout::kCodeBlock: {
+      const CodeBlock& packed = weight.as_code_block();
+      view.block.codes = packed.codes.data<uint8_t>().data();
+      view.block.codebook = packed.codebook.data<float>().data();
+      view.block.block_size = packed.block_size;
+      if (packed.nested) {
+        view.block.nested_codes = packed.nested->codes.data<uint8_t>().data();
+        view.block.nested_absmax = packed.nested->absmax.data<float>().data();
+        view.block.nested_codebook = packed.nested->codebook.data<float>().data();
+        view.block.nested_block_size = packed.nested->block_size;
+        view.block.nested_offset = packed.nested->offset;
+      } else {
+        view.block.absmax = packed.absmax.data<float>().data();
+      }
+      break;
+    }
+  }
+  return view;
+}
+
+}  // namespace nibble::cpu

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A Weight as the kernels see it: raw pointers and numbers, no ownership, valid while the Weight
+// lives. Cheap enough (tens of nanoseconds) to be made on every call.
+#pragma once
+
+#include <cstdint>
+
+#include "nibble/format/weight.h"
+
+namespace nibble::cpu {
+
+struct CodeBlockView {
+  const uint8_t* codes = nullptr;   // two per byte, the even element in the high nibble
+  const float* codebook = nullptr;  // [16]
+  int64_t block_size = 0;
+  const float* absmax = nullptr;  // [blocks]; null when nested
+  // The nested absmax: absmax[i] = nested_codebook[nested_codes[i]] * nested_absmax[i /
+  // nested_block_size] + nested_offset, rounded after each operation.
+  const uint8_t* nested_codes = nullptr;
+  const float* nested_absmax = nullptr;
+  const float* nested_codebook = nullptr;  // [256]
+  int64_t nested_block_size = 0;
+  float nested_offset = 0.0f;
+};
+
+struct WeightView {
+  Layout layout = Layout::kDense;
+  DType dtype = DType::kF32;  // of dense elements
+  int64_t rows = 0, cols = 0;
+  const void* elements = nullptr;     // [rows, cols] dense elements or int8 codes
+  const float* row_absmax = nullptr;  // [rows], int8_row only
+  CodeBlockView block;                // code_block only
+  int64_t row_bytes() const;          // streamed per row, rounded up; at least 1
+};
+
+WeightView view_of(const Weight& weight);
+
+}  // namespace nibble::cpu
