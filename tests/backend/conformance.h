@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the conformance tests share: random tensors and weights of every layout, the reference
+// backend, and a fixture that repeats a test on every instruction set of this processor.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nibble/backend/cpu/target.h"
+#include "nibble/backend/registry.h"
+#include "nibble/base/random.h"
+
+namespace nibble::conformance {
+
+// Half an ulp of 1.0f: the relative error of one rounding.
+inline constexpr float kRounding = 0x1p-24f;
+
+inline std::unique_ptr<Backend> cpu_backend(int threads) {
+  return make_backend("cpu", std::make_shared<ThreadPool>(threads));
+}
+
+// Runs every test once per instruction set ("avx2", "sse4", "scalar", ...).
+class CpuTarget : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    cpu::set_cpu_target(GetParam());
+    ASSERT_EQ(cpu::current_target(), GetParam());
+  }
+  void TearDown() override { cpu::set_cpu_target(""); }
+
+  std::unique_ptr<Backend> reference_ = make_backend("reference");
+  std::unique_ptr<Backend> cpu_ = cpu_backend(2);
+  Stream stream_;
+};
+
+inline Tensor random_tensor(Random& random, Shape shape, float scale = 1.0f) {
+  Tensor tensor = Tensor::empty(DType::kF32, std::move(shape));
+  for (float& value : tensor.mutable_data<float>()) value = random.normal() * scale;
+  return tensor;
+}
+
+inline Weight dense_weight(Random& random, int64_t rows, int64_t cols, DType dtype) {
+  return Weight::dense(to_dtype(random_tensor(random, {rows, cols}, 0.05f), dtype));
+}
+
+inline Weight int8_weight(Random& random, int64_t rows, int64_t cols, ActivationMode mode,
+                          float threshold = 6.0f) {
+  Int8Row packed{Tensor::empty(DType::kI8, {rows, cols}), Tensor::empty(DType::kF32, {rows})};
+  const Tensor values = random_tensor(random, {rows, cols}, 0.05f);
+  const auto codes = packed.codes.mutable_data<int8_t>();
+  const auto absmax = packed.absmax.mutable_data<float>();
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto begin = static_cast<size_t>(r * cols), size = static_cast<size_t>(cols);
+    absmax[static_cast<size_t>(r)] =
+        encode_int8_row(values.data<float>().subspan(begin, size), codes.subspan(begin, size));
+  }
+  return Weight::int8_row(packed, DType::kF16, mode, threshold);
+}
+
+inline Weight code_block_weight(Random& random, int64_t rows, int64_t cols, QuantType type,
+                                int64_t block_size, bool nested) {
+  const Tensor values = random_tensor(random, {rows, cols}, 0.05f);
+  const int64_t blocks = block_count(rows * cols, block_size);
+  CodeBlock packed;
+  packed.codes = Tensor::empty(DType::kU8, {(rows * cols + 1) / 2});
+  const auto& codebook = codebook_of(type);
+  packed.codebook = Tensor::from<float>({codebook.begin(), codebook.end()}, {16});
+  packed.block_size = block_size;
+  packed.absmax = Tensor::empty(DType::kF32, {blocks});
+  encode_code_blocks(type, block_size, values.data<float>(), packed.codes.mutable_data<uint8_t>(),
+                     packed.absmax.mutable_data<float>());
+  if (nested) {
+    packed.nested = encode_nested_absmax(packed.absmax.data<float>());
+    packed.absmax = Tensor();
+  }
+  return Weight::code_block(packed, rows, cols, DType::kBF16);
+}
+
+inline Tensor absolute(const Tensor& tensor) {
+  Tensor out = Tensor::empty(DType::kF32, tensor.shape());
+  for (size_t i = 0; i < out.data<float>().size(); ++i) {
+    out.mutable_data<float>()[i] = std::fabs(tensor.data<float>()[i]);
+  }
+  return out;
+}
+
+// |got - want| <= tolerance * magnitude + floor for each element, where `magnitude` has the shape
+// of the result or one element for all.
+inline void expect_close(const Tensor& got, const Tensor& want, const Tensor& magnitude,
+                         float tolerance, float floor = 1e-30f) {
+  const auto a = got.data<float>(), b = want.data<float>(), m = magnitude.data<float>();
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    const float bound = tolerance * m[m.size() == 1 ? 0 : i] + floor;
+    ASSERT_LE(std::fabs(a[i] - b[i]), bound)
+        << "element " << i << ": " << a[i] << " instead of " << b[i];
+  }
+}
+
+inline void expect_same_bits(const Tensor& got, const Tensor& want) {
+  const auto a = got.data<float>(), b = want.data<float>();
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    ASSERT_EQ(std::bit_cast<uint32_t>(a[i]), std::bit_cast<uint32_t>(b[i]))
+        << "element " << i << ": " << a[i] << " instead of " << b[i];
+  }
+}
+
+}  // namespace nibble::conformance

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// linear and embedding of the cpu backend against the reference: layout x shape x tokens, on every
+// instruction set.
+#include <fmt/format.h>
+
+#include "conformance.h"
+
+namespace nibble::conformance {
+namespace {
+
+// Sums of float products: each product and each partial sum is rounded, and with many independent
+// partial sums the errors grow about like the root of the columns. 32 roundings of the sum of
+// magnitudes hold up to 6,000 columns with a wide margin; a dropped or doubled element of any size
+// that matters does not pass.
+constexpr float kFloatSum = 32 * kRounding;
+// LLM.int8(): the int8 sum is exact; a handful of roundings for scales, outliers and bias.
+constexpr float kInt8Sum = 16 * kRounding;
+
+struct NamedWeight {
+  std::string name;
+  Weight weight;
+};
+
+std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) {
+  std::vector<NamedWeight> list;
+  for (const DType dtype : {DType::kF32, DType::kF16, DType::kBF16}) {
+    list.push_back({std::string(torch_name(dtype)), dense_weight(random, rows, cols, dtype)});
+  }
+  list.push_back({"int8_row", int8_weight(random, rows, cols, ActivationMode::kFloat)});
+  for (const int64_t block_size : {int64_t{32}, int64_t{64}, int64_t{128}, int64_t{4096}}) {
+    list.push_back({fmt::format("nf4 blocks of {}", block_size),
+                    code_block_weight(random, rows, cols, QuantType::kNf4, block_size, false)});
+  }
+  list.push_back({"nf4 nested", code_block_weight(random, rows, cols, QuantType::kNf4, 64, true)});
+  list.push_back({"fp4", code_block_weight(random, rows, cols, QuantType::kFp4, 64, false)});
+  list.push_back({"fp4 nested", code_block_weight(random, rows, cols, QuantType::kFp4, 128, true)});
+  return list;
+}
+
+// The sum of the magnitudes of what linear adds up, [tokens, rows]: the scale of its rounding
+// error.
+Tensor magnitude_of(Backend& reference, const Weight& weight, const Tensor& x, const Tensor& bias) {
+  Stream stream;
+  const Weight dense = Weight::dense(absolute(weight.dequantize(DType::kF32)));
+  Tensor y = Tensor::empty(DType::kF32, {x.dim(0), weight.rows()});
+  const Tensor absolute_bias = bias.defined() ? absolute(bias) : Tensor();
+  reference.linear(stream, *reference.prepare(dense), absolute(x), absolute_bias, y);
+  return y;
+}
+
+Tensor linear(Backend& backend, const Weight& weight, const Tensor& x, const Tensor& bias) {
+  Stream stream;
+  Tensor y = Tensor::empty(DType::kF32, {x.dim(0), weight.rows()});
+  for (float& value : y.mutable_data<float>()) value = NAN;  // every element must be written
+  backend.linear(stream, *backend.prepare(weight), x, bias, y);
+  return y;
+}
+
+class LinearConformance : public CpuTarget {
+ protected:
+  void check(const std::string& name, const Weight& weight, const Tensor& x, const Tensor& bias,
+             float tolerance) {
+    SCOPED_TRACE(
+        fmt::format("{} [{}, {}] x {} tokens", name, weight.rows(), weight.cols(), x.dim(0)));
+    expect_close(linear(*cpu_, weight, x, bias), linear(*reference_, weight, x, bias),
+                 magnitude_of(*reference_, weight, x, bias), tolerance);
+  }
+};
+
+TEST_P(LinearConformance, MatchesReferenceOnOddShapes) {
+  Random random(1);
+  const int64_t shapes[][2] = {{1, 1},  {3, 5},    {7, 33},  {17, 129}, {1, 64},
+                               {5, 96}, {13, 320}, {50, 47}, {49, 513}};
+  for (const auto& [rows, cols] : shapes) {
+    const Tensor bias = random_tensor(random, {rows});
+    for (const NamedWeight& row : weights_of(random, rows, cols)) {
+      for (const int64_t tokens : {1, 2, 3, 4, 7, 8, 9, 16, 33}) {
+        const Tensor x = random_tensor(random, {tokens, cols});
+        check(row.name, row.weight, x, tokens % 2 == 0 ? bias : Tensor(), kFloatSum);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_P(LinearConformance, MatchesReferenceOnModelShapes) {
+  Random random(2);
+  for (const NamedWeight& row : weights_of(random, 576, 576)) {
+    for (const int64_t tokens : {1, 7, 64}) {
+      check(row.name, row.weight, random_tensor(random, {tokens, 576}), Tensor(), kFloatSum);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(LinearConformance, MatchesReferenceBeyondOneTokenPanel) {
+  Random random(3);
+  for (const NamedWeight& row : weights_of(random, 50, 70)) {
+    check(row.name, row.weight, random_tensor(random, {1030, 70}), Tensor(), kFloatSum);
+    if (HasFatalFailure()) return;
+  }
+  check("llm_int8", int8_weight(random, 50, 71, ActivationMode::kInt8),
+        random_tensor(random, {1030, 71}, 2.0f), Tensor(), kInt8Sum);
+}
+
+TEST_P(LinearConformance, KeepsHugeAndTinyValues) {
+  Random random(4);
+  for (const float scale : {1e-20f, 1e20f}) {
+    for (const NamedWeight& row : weights_of(random, 5, 192)) {
+      for (const int64_t tokens : {1, 12}) {
+        check(row.name, row.weight, random_tensor(random, {tokens, 192}, scale), Tensor(),
+              kFloatSum);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_P(LinearConformance, ReadsEveryHalfValue) {
+  // Each of the 65,536 bit patterns as a 1-column weight: exact, or NaN for NaN.
+  std::vector<fp16> patterns(65536);
+  for (size_t i = 0; i < patterns.size(); ++i) patterns[i].bits = static_cast<uint16_t>(i);
+  const Weight table = Weight::dense(Tensor::from(patterns, {256, 256}));
+  Tensor ids = Tensor::empty(DType::kI32, {256});
+  for (int i = 0; i < 256; ++i) ids.mutable_data<int32_t>()[static_cast<size_t>(i)] = i;
+  Tensor y = Tensor::empty(DType::kF32, {256, 256});
+  cpu_->embedding(stream_, *cpu_->prepare(table), ids, y);
+  for (size_t i = 0; i < patterns.size(); ++i) {
+    const float want = to_float(patterns[i]), got = y.data<float>()[i];
+    if (std::isnan(want)) {
+      ASSERT_TRUE(std::isnan(got)) << i;
+    } else {
+      ASSERT_EQ(std::bit_cast<uint32_t>(got), std::bit_cast<uint32_t>(want)) << i;
+    }
+  }
+}
+
+TEST_P(LinearConformance, EmbeddingDecodesEveryLayoutExactly) {
+  Random random(5);
+  const Tensor ids = Tensor::from<int32_t>({4, 0, 8, 4, 3}, {5});
+  for (const int64_t cols : {1, 7, 64, 131, 576}) {
+    for (const NamedWeight& row : weights_of(random, 9, cols)) {
+      SCOPED_TRACE(fmt::format("{} with {} columns", row.name, cols));
+      Tensor got = Tensor::empty(DType::kF32, {5, cols}),
+             want = Tensor::empty(DType::kF32, {5, cols});
+      cpu_->embedding(stream_, *cpu_->prepare(row.weight), ids, got);
+      reference_->embedding(stream_, *reference_->prepare(row.weight), ids, want);
+      expect_same_bits(got, want);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(LinearConformance, LlmInt8MatchesReference) {
+  Random random(6);
+  const int64_t shapes[][2] = {{1, 1}, {3, 5}, {7, 33}, {17, 129}, {50, 1025}, {576, 576}};
+  for (const auto& [rows, cols] : shapes) {
+    for (const float threshold : {0.0f, 2.5f, 6.0f}) {
+      const Weight weight = int8_weight(random, rows, cols, ActivationMode::kInt8, threshold);
+      const Tensor bias = random_tensor(random, {rows});
+      for (const int64_t tokens : {1, 2, 5, 8, 9, 40}) {
+        // Spread 2: some columns hold outliers, many do not.
+        check(fmt::format("threshold {}", threshold), weight,
+              random_tensor(random, {tokens, cols}, 2.0f), tokens % 2 ? bias : Tensor(), kInt8Sum);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+TEST_P(LinearConformance, LlmInt8TreatsWhatFloat16CannotHoldAsOutliers) {
+  Random random(7);
+  for (const float threshold : {0.0f, 6.0f}) {
+    const Weight weight = int8_weight(random, 5, 70, ActivationMode::kInt8, threshold);
+    for (const int64_t tokens : {1, 3, 20}) {
+      Tensor x = random_tensor(random, {tokens, 70});
+      x.mutable_data<float>()[3] = 1e6f;
+      x.mutable_data<float>()[69] = -65520.0f;
+      x.mutable_data<float>()[5] = 1e-7f;  // subnormal in float16
+      check(fmt::format("threshold {}", threshold), weight, x, Tensor(), kInt8Sum);
+      if (HasFatalFailure()) return;
+    }
+  }
+}
+
+TEST_P(LinearConformance, LlmInt8GivesZeroForZeroActivations) {
+  Random random(8);
+  const Weight weight = int8_weight(random, 3, 40, ActivationMode::kInt8);
+  for (const int64_t tokens : {1, 20}) {
+    const Tensor y = linear(*cpu_, weight, Tensor::zeros(DType::kF32, {tokens, 40}), Tensor());
+    for (const float value : y.data<float>()) ASSERT_EQ(value, 0.0f);
+  }
+}
+
+// All codes at their limit: sums that saturate at 16 bits, or are held in float, come out wrong.
+TEST_P(LinearConformance, LlmInt8SumsExactly) {
+  // With `cancel`, products of 127 * 127 cancel in pairs and one of 127 * 1 is left.
+  const auto run = [&](int64_t rows, int64_t cols, int64_t tokens, bool cancel) {
+    Int8Row packed{Tensor::empty(DType::kI8, {rows, cols}),
+                   Tensor::from(std::vector<float>(static_cast<size_t>(rows), 127.0f), {rows})};
+    const auto codes = packed.codes.mutable_data<int8_t>();
+    for (size_t i = 0; i < codes.size(); ++i) {
+      const int64_t col = static_cast<int64_t>(i) % cols;
+      codes[i] = col == cols - 1 && cancel ? 1 : col % 2 && cancel ? -127 : 127;
+    }
+    const Tensor x = Tensor::from(std::vector<float>(static_cast<size_t>(tokens * cols), 127.0f),
+                                  {tokens, cols});
+    return linear(*cpu_, Weight::int8_row(packed, DType::kF16, ActivationMode::kInt8, 0.0f), x,
+                  Tensor());
+  };
+  for (const int64_t tokens : {1, 8, 20}) {
+    const Tensor all = run(7, 2048, tokens, false), rest = run(7, 2049, tokens, true);
+    for (const float y : all.data<float>()) {
+      // One scale product is rounded twice.
+      ASSERT_NEAR(y, 33032192.0f, 33032192.0f * 3 * kRounding);
+    }
+    for (const float y : rest.data<float>()) {
+      ASSERT_NEAR(y, 127.0f, 127.0f * 3 * kRounding);
+    }
+  }
+  for (const int64_t cols : {int64_t{1} << 17, (int64_t{1} << 17) + 65}) {
+    for (const int64_t tokens : {1, 9}) {
+      const double want = static_cast<double>(cols) * 127 * 127;
+      const Tensor all = run(2, cols, tokens, false);
+      for (const float y : all.data<float>()) {
+        ASSERT_NEAR(y, want, want * 4 * kRounding);  // one more: the sum itself becomes a float
+      }
+    }
+  }
+}
+
+TEST_P(LinearConformance, AcceptsNothing) {
+  Random random(9);
+  for (const NamedWeight& row : weights_of(random, 3, 64)) {
+    EXPECT_EQ(linear(*cpu_, row.weight, Tensor::empty(DType::kF32, {0, 64}), Tensor()).numel(), 0);
+  }
+  for (const ActivationMode mode : {ActivationMode::kFloat, ActivationMode::kInt8}) {
+    EXPECT_EQ(
+        linear(*cpu_, int8_weight(random, 0, 8, mode), random_tensor(random, {2, 8}), Tensor())
+            .numel(),
+        0);
+    EXPECT_EQ(
+        linear(*cpu_, int8_weight(random, 3, 8, mode), Tensor::empty(DType::kF32, {0, 8}), Tensor())
+            .numel(),
+        0);
+  }
+  const Tensor bias = Tensor::from<float>({1.0f, 2.0f}, {2});
+  for (const int64_t tokens : {1, 20}) {  // no columns: the bias alone
+    const Tensor y = linear(*cpu_, dense_weight(random, 2, 0, DType::kF32),
+                            Tensor::empty(DType::kF32, {tokens, 0}), bias);
+    for (size_t i = 0; i < y.data<float>().size(); ++i) {
+      EXPECT_EQ(y.data<float>()[i], i % 2 == 0 ? 1.0f : 2.0f);
+    }
+  }
+}
+
+TEST_P(LinearConformance, DoesNotDependOnTheNumberOfThreads) {
+  Random random(10);
+  std::vector<NamedWeight> weights = weights_of(random, 200, 576);
+  weights.push_back({"llm_int8", int8_weight(random, 200, 576, ActivationMode::kInt8, 5.0f)});
+  weights.push_back({"crossing", code_block_weight(random, 200, 97, QuantType::kNf4, 64, true)});
+  const auto serial = cpu_backend(1);
+  for (const NamedWeight& row : weights) {
+    for (const int64_t tokens : {1, 7, 64}) {
+      SCOPED_TRACE(fmt::format("{} x {} tokens", row.name, tokens));
+      const Tensor x = random_tensor(random, {tokens, row.weight.cols()}, 2.0f);
+      const Tensor want = linear(*serial, row.weight, x, Tensor());
+      for (const int threads : {2, 3, 8}) {
+        expect_same_bits(linear(*cpu_backend(threads), row.weight, x, Tensor()), want);
+        if (HasFatalFailure()) return;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(, LinearConformance, testing::ValuesIn(cpu::available_targets()),
+                         [](const auto& target) { return target.param; });
+
+}  // namespace
+}  // namespace nibble::conformance
