@@ -45,7 +45,7 @@ float encode_int8_row(std::span<const float> row, std::span<int8_t> codes, float
   check_sizes(row.size(), codes.size());
   const bool has_outliers = threshold > 0.0f;
   const float absmax = has_outliers ? max_inlier_magnitude(row, threshold) : max_magnitude(row);
-  const float scale = kInt8Max / absmax;  // infinite for a zero row: 0 * inf is NaN, code 0
+  const float scale = int8_scale(absmax);  // of a zero row: 0 * inf is NaN, code 0
   if (has_outliers) {
     for (size_t i = 0; i < row.size(); ++i) {
       codes[i] = std::fabs(row[i]) >= threshold ? int8_t{0} : rounded_code(row[i] * scale);

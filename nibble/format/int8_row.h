@@ -20,7 +20,12 @@ struct Int8Row {
 // The divisor that maps a row's absmax to the largest code.
 inline constexpr float kInt8Max = 127.0f;
 
-// Quantizes one row: absmax = max |x|, code = round-half-even(x * (127 / absmax)) in float, a zero
+// What a row is multiplied by before it is rounded. Two roundings, not those of 127 / absmax:
+// torch divides a number by a tensor in this way, and the CUDA kernels' division is a product with
+// an approximate reciprocal, too. Infinite for 0.
+inline float int8_scale(float absmax) { return kInt8Max * (1.0f / absmax); }
+
+// Quantizes one row: absmax = max |x|, code = round-half-even(x * int8_scale(absmax)), a zero
 // row gives zero codes. Elements with |x| >= threshold (when threshold > 0) are left out of the
 // absmax and get code 0: they are LLM.int8()'s outliers. `codes` has the size of `row`. Returns the
 // absmax; NaN or infinity that is no outlier makes it non-finite, and a NaN product gives code 0.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "nibble/base/error.h"
@@ -16,15 +17,15 @@ namespace {
 constexpr int64_t kNestedBlockSize = 256;  // the only one that bitsandbytes writes
 
 // Positive values of decade i - 6: [0.1, 1] is cut into 2^i equal intervals, and each midpoint,
-// scaled by the power of ten, becomes a value. Every step rounds to float as torch's linspace does,
-// which counts from the nearer end.
+// scaled by the power of ten, becomes a value. Every step rounds to float as in torch, whose
+// linspace counts from the nearer end and fuses product and sum.
 void append_decade(int i, std::vector<float>& values) {
   constexpr std::array<float, 7> kScale = {1e-6f, 1e-5f, 1e-4f, 1e-3f, 1e-2f, 1e-1f, 1.0f};
   const int intervals = 1 << i;
   const float step = (1.0f - 0.1f) / static_cast<float>(intervals);
   const auto boundary = [&](int k) {
-    return k < (intervals + 1) / 2 ? 0.1f + step * static_cast<float>(k)
-                                   : 1.0f - step * static_cast<float>(intervals - k);
+    return k < (intervals + 1) / 2 ? std::fma(step, static_cast<float>(k), 0.1f)
+                                   : std::fma(-step, static_cast<float>(intervals - k), 1.0f);
   };
   for (int k = 0; k < intervals; ++k) {
     const float mean = (boundary(k) + boundary(k + 1)) / 2.0f;

@@ -49,7 +49,7 @@ TEST(Int8Row, RoundsAsNearbyint) {
   std::vector<int8_t> codes(values.size());
   const float absmax = encode_int8_row(values, codes);
   for (size_t i = 0; i < values.size(); ++i) {
-    EXPECT_EQ(static_cast<float>(codes[i]), std::nearbyint(values[i] * (127.0f / absmax)));
+    EXPECT_EQ(static_cast<float>(codes[i]), std::nearbyint(values[i] * (127.0f * (1.0f / absmax))));
   }
 }
 
