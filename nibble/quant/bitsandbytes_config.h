@@ -32,7 +32,7 @@ struct BitsAndBytesConfig {
   int64_t blocksize = 64;
 
   // Throws Error when the fields contradict each other (both load_in flags, an unknown quant type,
-  // a quant storage or block size that bitsandbytes does not have).
+  // a quant storage or block size that bitsandbytes does not have, a threshold below 0).
   void validate() const;
 
   // The object under "quantization_config"; wrong types and values throw Error with the key.
@@ -40,5 +40,8 @@ struct BitsAndBytesConfig {
                                       const std::string& file);
   nlohmann::ordered_json to_json() const;
 };
+
+// The dtypes under which packed 4-bit codes can be stored (bnb_4bit_quant_storage).
+bool is_quant_storage(DType dtype);
 
 }  // namespace nibble
