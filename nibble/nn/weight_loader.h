@@ -24,11 +24,11 @@ namespace nibble {
 struct ModuleInfo {
   enum class Kind { kLinear, kEmbedding, kParameter };
   Kind kind = Kind::kLinear;
-  std::string name;              // "model.layers.0.self_attn.q_proj"; for kParameter the tensor name
-  int64_t rows = 0, cols = 0;    // kParameter: rows elements
+  std::string name;            // "model.layers.0.self_attn.q_proj"; for kParameter the tensor name
+  int64_t rows = 0, cols = 0;  // kParameter: rows elements
   bool bias = false;
-  bool quantizable = false;      // a Linear that the scheme in force converts
-  std::string tied_to;           // shares the weight of this module ("" if its own)
+  bool quantizable = false;  // a Linear that the scheme in force converts
+  std::string tied_to;       // shares the weight of this module ("" if its own)
 };
 
 struct LoadOptions {
@@ -36,7 +36,8 @@ struct LoadOptions {
   const Scheme* quantize_with = nullptr;
   // The scheme of a pre-quantized checkpoint (its quantization_config); null: plain.
   const Scheme* packed_with = nullptr;
-  // Modules that stay unquantized although a scheme is in force (see convert_module()).
+  // Modules that stay unquantized although a scheme is in force (see convert_module()); empty: the
+  // automatic list, which make_model() works out.
   std::vector<std::string> skip_modules;
   // Overrides the activation mode of Int8Row weights.
   std::optional<ActivationMode> activation;
@@ -58,21 +59,40 @@ class WeightLoader {
   WeightLoader sub(std::string_view name) const;
   WeightLoader sub(int64_t index) const;
 
-  // Weight `name`.weight [rows, cols] of a Linear. Throws Error with file, tensor, expected, got.
+  // Weight `name`.weight [rows, cols] of a Linear: packed if the file has it so, else quantized now
+  // if a scheme says so, else plain and mapped. `bias` is recorded only; bias() reads it.
+  // These four throw Error with file, tensor, expected, got.
   std::shared_ptr<const PreparedWeight> linear(std::string_view name, int64_t rows, int64_t cols,
                                                bool bias) const;
+  // The float32 tensor `name`.bias [rows] of a Linear.
+  Tensor bias(std::string_view name, int64_t rows) const;
   // Weight `name`.weight [rows, cols] of an embedding table: never quantized.
   std::shared_ptr<const PreparedWeight> embedding(std::string_view name, int64_t rows,
                                                   int64_t cols) const;
-  // Records that Linear `name` shares the table of embedding `tied_to` (both full paths).
-  void tie(std::string_view name, std::string_view tied_to, int64_t rows, int64_t cols) const;
-  // The float32 tensor `name` [size], e.g. "weight" of a norm or "bias" of a Linear.
+  // The float32 tensor `name` [size], e.g. "weight" of a norm.
   Tensor parameter(std::string_view name, int64_t size) const;
+
+  // Records that Linear `name` shares the table of embedding `tied_to` (both full paths). A copy of
+  // the weight under `name` in the file counts as used.
+  void tie(std::string_view name, std::string_view tied_to, int64_t rows, int64_t cols) const;
+
+  // True when the file has both weights and their bytes differ: then they are not tied, whatever
+  // the config says (as in transformers). False for a recording loader.
+  bool differ(std::string_view name, std::string_view other) const;
+
+  // For make_model(): a scheme is in force and which modules it skips is not known yet.
+  bool wants_skip_modules() const;
+  void set_skip_modules(std::vector<std::string> skip_modules) const;
 
   // Everything asked for so far, through this loader and all subs.
   const std::vector<ModuleInfo>& modules() const;
-  // Names in the checkpoint that no module asked for.
+  // Names in the checkpoint that no module asked for, sorted.
   std::vector<std::string> unused() const;
+  // Bytes of all weights and parameters loaded, side tensors of packed ones included, tied ones
+  // once.
+  int64_t weight_bytes() const;
+  // What get_memory_footprint() of transformers counts of them: of a packed weight the codes only.
+  int64_t memory_footprint() const;
 
  private:
   struct State;
@@ -80,9 +100,5 @@ class WeightLoader {
   std::shared_ptr<State> state_;
   std::string prefix_;
 };
-
-// True when transformers would convert this Linear: it is not on `skip_modules` (a leaf name, a
-// full path, or "key." anywhere in the path).
-bool convert_module(std::string_view path, const std::vector<std::string>& skip_modules);
 
 }  // namespace nibble

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/nn/attention.h"
+
+#include <cmath>
+
+#include "nibble/ops/attention.h"
+
+namespace nibble {
+
+Attention::Attention(const WeightLoader& loader, const AttentionOptions& options)
+    : options_(options) {
+  const int64_t width = options.heads * options.head_dim;
+  const int64_t kv_width = options.kv_heads * options.head_dim;
+  q_ = Linear(loader, "q_proj", width, options.hidden, options.qkv_bias);
+  k_ = Linear(loader, "k_proj", kv_width, options.hidden, options.qkv_bias);
+  v_ = Linear(loader, "v_proj", kv_width, options.hidden, options.qkv_bias);
+  o_ = Linear(loader, "o_proj", options.hidden, width, options.output_bias);
+  if (options.qk_norm) {
+    q_norm_ = RmsNorm(loader, "q_norm", options.head_dim, options.norm_eps);
+    k_norm_ = RmsNorm(loader, "k_norm", options.head_dim, options.norm_eps);
+  }
+}
+
+Tensor Attention::forward(Context& ctx, int64_t layer, const Tensor& x, const TokenBatch& batch,
+                          const RotaryEmbedding& rotary, KvCache& cache) const {
+  const int64_t tokens = x.dim(0);
+  const Shape per_head{tokens, options_.heads, options_.head_dim};
+  const Shape per_kv_head{tokens, options_.kv_heads, options_.head_dim};
+  Tensor query = q_.forward(ctx, x).reshape(per_head);
+  Tensor key = k_.forward(ctx, x).reshape(per_kv_head);
+  const Tensor value = v_.forward(ctx, x).reshape(per_kv_head);
+  if (options_.qk_norm) {
+    query = q_norm_.forward(ctx, query);
+    key = k_norm_.forward(ctx, key);
+  }
+  const BatchPositions positions = rotary.place(ctx, batch, cache);
+  query = rotary.forward(ctx, query, positions);
+  key = rotary.forward(ctx, key, positions);
+
+  const std::vector<AttentionSpan> spans = cache.append(ctx, layer, batch, key, value);
+  const float scale = 1.0f / std::sqrt(static_cast<float>(options_.head_dim));
+  const Tensor mixed = attention(ctx, query, spans, scale, options_.sliding_window);
+  return o_.forward(ctx, mixed.reshape({tokens, options_.heads * options_.head_dim}));
+}
+
+}  // namespace nibble

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/nn/linear.h"
+
+#include <utility>
+
+#include "nibble/ops/linear.h"
+
+namespace nibble {
+
+Linear::Linear(const WeightLoader& loader, std::string_view name, int64_t rows, int64_t cols,
+               bool bias)
+    : weight_(loader.linear(name, rows, cols, bias)) {
+  if (bias) bias_ = loader.bias(name, rows);
+}
+
+Linear::Linear(std::shared_ptr<const PreparedWeight> weight) : weight_(std::move(weight)) {}
+
+Tensor Linear::forward(Context& ctx, const Tensor& x) const {
+  return linear(ctx, *weight_, x, bias_);
+}
+
+}  // namespace nibble
