@@ -56,8 +56,9 @@ Int8Activations quantize(const Tensor& x, float threshold) {
   for (size_t t = 0; t < tokens; ++t) {
     // The row's absmax also counts the small elements of outlier columns; their codes do not.
     std::vector<float> inliers(cols);
-    for (size_t c = 0; c < cols; ++c)
+    for (size_t c = 0; c < cols; ++c) {
       inliers[c] = outlier[t * cols + c] ? 0.0f : rounded[t * cols + c];
+    }
     const std::span<int8_t> codes(a.codes.data() + t * cols, cols);
     a.absmax[t] = encode_int8_row(inliers, codes);
     for (const size_t c : a.outliers) codes[c] = 0;
