@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A model turns one word (a piece that the pre-tokenizer left) into token ids. Each kind of model
+// is one file that implements this.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "nibble/text/vocabulary.h"
+
+namespace nibble {
+
+// Encodes the words of one text; owned by one thread and free to remember words.
+class WordEncoder {
+ public:
+  virtual ~WordEncoder() = default;
+  // Appends the ids of `word`, which is valid UTF-8, not empty, and lives as long as this.
+  virtual void encode(std::string_view word, std::vector<int32_t>& ids) = 0;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual const Vocabulary& vocabulary() const = 0;
+  // The encoder must not outlive the model. Thread-safe.
+  virtual std::unique_ptr<WordEncoder> start() const = 0;
+};
+
+}  // namespace nibble

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/text/tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "nibble/base/error.h"
+#include "nibble/text/text_collector.h"
+#include "nibble/text/tokenizer_parts.h"
+#include "nibble/text/utf8.h"
+
+namespace nibble {
+
+Tokenizer::Tokenizer(std::unique_ptr<const Parts> parts) : parts_(std::move(parts)) {}
+
+Tokenizer::~Tokenizer() = default;
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  const Parts& p = *parts_;
+  PreTokenized input =
+      p.added.extract(repair_utf8(text), p.normalizer.get(), options.parse_special_tokens);
+  if (p.pre_tokenizer != nullptr) p.pre_tokenizer->apply(input);
+  std::vector<int32_t> ids;
+  ids.reserve(input.text.size() / 4 + 8);  // English has some four bytes a token
+  if (options.add_special_tokens) ids = p.special_ids.before;
+  const auto encoder = p.model->start();
+  for (const Piece& piece : input.pieces) {
+    if (piece.is_text()) {
+      encoder->encode(input.view(piece), ids);
+    } else {
+      ids.push_back(piece.token);
+    }
+  }
+  if (options.add_special_tokens) {
+    ids.insert(ids.end(), p.special_ids.after.begin(), p.special_ids.after.end());
+  }
+  return ids;
+}
+
+std::string Tokenizer::decode(std::span<const int32_t> ids, const DecodeOptions& options) const {
+  TextCollector text;
+  const auto filter = parts_->decoder->start(text);
+  for (int32_t id : ids) {
+    if (const auto token = parts_->decodable(id, options)) filter->push(*token, true);
+  }
+  filter->finish();
+  return text.take();
+}
+
+int64_t Tokenizer::vocab_size() const {
+  return std::max<int64_t>(parts_->model->vocabulary().id_limit(), parts_->added.max_id() + 1);
+}
+
+std::optional<int32_t> Tokenizer::token_to_id(std::string_view token) const {
+  return parts_->find(token);
+}
+
+std::string Tokenizer::id_to_token(int32_t id) const {
+  if (const AddedToken* token = parts_->added.find(id)) return token->content;
+  const auto token = parts_->model->vocabulary().token(id);
+  if (!token.has_value()) {
+    throw Error("no token has this id")
+        .expected(fmt::format("0 to {}", vocab_size() - 1))
+        .got(std::to_string(id));
+  }
+  return std::string(*token);
+}
+
+bool Tokenizer::is_special(int32_t id) const {
+  const AddedToken* token = parts_->added.find(id);
+  return token != nullptr && token->special;
+}
+
+std::optional<int32_t> Tokenizer::bos_token_id() const { return token_to_id(bos_token()); }
+std::optional<int32_t> Tokenizer::eos_token_id() const { return token_to_id(eos_token()); }
+std::optional<int32_t> Tokenizer::pad_token_id() const { return token_to_id(pad_token()); }
+std::optional<int32_t> Tokenizer::unk_token_id() const { return token_to_id(unk_token()); }
+const std::string& Tokenizer::bos_token() const { return parts_->config.token("bos_token"); }
+const std::string& Tokenizer::eos_token() const { return parts_->config.token("eos_token"); }
+const std::string& Tokenizer::pad_token() const { return parts_->config.token("pad_token"); }
+const std::string& Tokenizer::unk_token() const { return parts_->config.token("unk_token"); }
+
+std::optional<std::string> Tokenizer::chat_template(std::string_view name) const {
+  const auto found = parts_->config.chat_templates.find(std::string(name));
+  if (found == parts_->config.chat_templates.end()) return std::nullopt;
+  return found->second;
+}
+
+}  // namespace nibble

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Building a Tokenizer from its files.
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "nibble/base/error.h"
+#include "nibble/base/mapped_file.h"
+#include "nibble/text/bpe_json.h"
+#include "nibble/text/tokenizer_parts.h"
+#include "nibble/text/utf8.h"
+
+namespace nibble {
+namespace {
+
+namespace dom = simdjson::dom;
+namespace fs = std::filesystem;
+
+// The small parts of the file go through nlohmann's values, which are easier to rebuild; only the
+// model is large.
+nlohmann::json section(dom::object root, const char* key) {
+  dom::element element;
+  if (root.at_key(key).get(element) != simdjson::SUCCESS) return nullptr;
+  return nlohmann::json::parse(simdjson::minify(element), nullptr, /*allow_exceptions=*/false);
+}
+
+struct ReadModel {
+  std::unique_ptr<Model> model;
+  bool sentencepiece = false;  // BPE over text with U+2581, unknown characters as bytes
+};
+
+ReadModel read_model(dom::object root, const std::string& source) {
+  dom::object object;
+  if (root.at_key("model").get(object) != simdjson::SUCCESS) {
+    throw Error("tokenizer.json lacks its \"model\"").file(source);
+  }
+  std::string_view type;
+  if (object.at_key("type").get(type) != simdjson::SUCCESS) {
+    // Files of old library versions leave the type out; only BPE has merges.
+    dom::element merges;
+    type = object.at_key("merges").get(merges) == simdjson::SUCCESS ? "BPE" : "(none)";
+  }
+  if (type != "BPE") {
+    throw Error(fmt::format("the model '{}' is not supported", type)).file(source).expected("BPE");
+  }
+  auto model = read_bpe_model(object, source);
+  const bool sentencepiece = model->options().byte_fallback;
+  return {std::move(model), sentencepiece};
+}
+
+// Gives tokens their ids as the library does: the id that the text has already, else the next one
+// behind the vocabulary. Ids that the file itself states are not used.
+class TokenAdder {
+ public:
+  explicit TokenAdder(Tokenizer::Parts& parts) : parts_(parts) {
+    next_ = static_cast<int32_t>(parts.model->vocabulary().size());
+  }
+
+  void add(const AddedToken& token) {
+    if (token.content.empty()) return;
+    const std::optional<int32_t> known = parts_.find(token.content);
+    if (known.has_value()) {
+      parts_.added.add(token, *known);
+      return;
+    }
+    next_ = std::max(next_, parts_.added.max_id() + 1);
+    parts_.added.add(token, next_);
+  }
+
+  // Adds a named special token unless it is an added token already.
+  void add_if_new(const AddedToken& token) {
+    int32_t id = -1;
+    if (parts_.added.find(token.content, id) == nullptr) add(token);
+  }
+
+ private:
+  Tokenizer::Parts& parts_;
+  int32_t next_;
+};
+
+void add_tokens(dom::object root, const TokenizerConfig& config, const std::string& source,
+                Tokenizer::Parts& parts) {
+  const nlohmann::json list = section(root, "added_tokens");
+  if (!list.is_null() && !list.is_array()) {
+    throw Error("\"added_tokens\" is no list").file(source);
+  }
+  TokenAdder from_file(parts);
+  for (const auto& object : list) from_file.add(read_added_token(object, source));
+  TokenAdder from_config(parts);
+  for (const auto& [id, token] : config.added_tokens_decoder) {
+    int32_t known = -1;
+    const AddedToken* same = parts.added.find(token.content, known);
+    if (same == nullptr || *same != token) from_config.add(token);
+  }
+  for (const char* name : {"bos_token", "eos_token", "unk_token", "sep_token", "pad_token",
+                           "cls_token", "mask_token"}) {
+    const auto found = config.special_tokens.find(name);
+    if (found != config.special_tokens.end()) from_config.add_if_new(found->second);
+  }
+  for (const AddedToken& token : config.extra_special_tokens) from_config.add_if_new(token);
+  parts.added.prepare(parts.normalizer.get());
+}
+
+// Where only generation_config.json knows the ids, they name the tokens.
+void name_tokens_by_generation_ids(Tokenizer::Parts& parts) {
+  for (const char* name : {"bos_token", "eos_token", "pad_token"}) {
+    const auto id = parts.config.generation_ids.find(std::string(name) + "_id");
+    if (id == parts.config.generation_ids.end()) continue;
+    const AddedToken* added = parts.added.find(id->second);
+    const auto plain = parts.model->vocabulary().token(id->second);
+    if (added == nullptr && !plain.has_value()) continue;
+    parts.config.special_tokens.try_emplace(
+        name, added != nullptr ? *added : AddedToken{.content = std::string(*plain)});
+  }
+}
+
+SpecialIds read_special_ids(const TokenizerSections& sections, const Tokenizer::Parts& parts,
+                            const std::string& source) {
+  const TokenizerConfig& config = parts.config;
+  if (!config.add_bos_token.has_value() && !config.add_eos_token.has_value()) {
+    if (sections.post_processor.is_null()) return {};
+    return read_post_processor(sections.post_processor, source);
+  }
+  SpecialIds out;
+  const auto append = [&](std::optional<bool> wanted, const char* name, std::vector<int32_t>& ids) {
+    if (!wanted.value_or(false) || config.token(name).empty()) return;
+    if (const auto id = parts.find(config.token(name))) ids.push_back(*id);
+  };
+  append(config.add_bos_token, "bos_token", out.before);
+  append(config.add_eos_token, "eos_token", out.after);
+  return out;
+}
+
+std::unique_ptr<Tokenizer::Parts> build(std::string_view json, const std::string& source,
+                                        TokenizerConfig config) {
+  dom::parser parser;
+  dom::element document;
+  const simdjson::error_code failure = parser.parse(json.data(), json.size()).get(document);
+  if (failure != simdjson::SUCCESS) {
+    throw Error(
+        fmt::format("tokenizer.json is no valid JSON: {}", simdjson::error_message(failure)))
+        .file(source);
+  }
+  dom::object root;
+  if (document.get(root) != simdjson::SUCCESS) {
+    throw Error("tokenizer.json is no JSON object").file(source);
+  }
+  auto parts = std::make_unique<Tokenizer::Parts>();
+  parts->config = std::move(config);
+  TokenizerSections sections{section(root, "normalizer"), section(root, "pre_tokenizer"),
+                             section(root, "post_processor"), section(root, "decoder")};
+  ReadModel read = read_model(root, source);
+  parts->model = std::move(read.model);
+  apply_llama_rules(parts->config, read.sentencepiece, sections);
+  if (!sections.normalizer.is_null()) {
+    parts->normalizer = make_normalizer(sections.normalizer, source);
+  }
+  if (!sections.pre_tokenizer.is_null()) {
+    parts->pre_tokenizer = make_pre_tokenizer(sections.pre_tokenizer, source);
+  }
+  parts->decoder =
+      sections.decoder.is_null() ? make_joining_decoder() : make_decoder(sections.decoder, source);
+  add_tokens(root, parts->config, source, *parts);
+  name_tokens_by_generation_ids(*parts);
+  parts->special_ids = read_special_ids(sections, *parts, source);
+  return parts;
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& folder) {
+  const fs::path path = folder / "tokenizer.json";
+  if (!fs::exists(path)) {
+    throw Error("the folder has no tokenizer.json")
+        .file(folder)
+        .hint("nibble reads the tokenizer of the Hugging Face tokenizers library");
+  }
+  const auto file = MappedFile::open(path);
+  const std::string_view json(reinterpret_cast<const char*>(file->bytes().data()),
+                              file->bytes().size());
+  return std::make_shared<const Tokenizer>(
+      build(json, path.string(), read_tokenizer_config(folder)));
+}
+
+std::shared_ptr<const Tokenizer> Tokenizer::from_json(std::string_view tokenizer_json,
+                                                      std::string_view source_name,
+                                                      std::string_view tokenizer_config_json) {
+  const std::string source(source_name);
+  TokenizerConfig config;
+  if (!tokenizer_config_json.empty()) {
+    config = parse_tokenizer_config(tokenizer_config_json, source);
+  }
+  return std::make_shared<const Tokenizer>(build(tokenizer_json, source, std::move(config)));
+}
+
+}  // namespace nibble
