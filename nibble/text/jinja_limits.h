@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a template may spend while it renders. Templates come with models from strangers; one that
+// loops, recurses or grows without end is stopped by these limits within about a second. All
+// limits count work, not time, so that a template renders or fails alike on every machine.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "nibble/base/error.h"
+
+namespace nibble::jinja {
+
+// Expressions and statements evaluated, items iterated. A prompt of 1,000 messages needs some
+// 100,000; five million take well under a second.
+inline constexpr int64_t kMaxSteps = 5'000'000;
+
+// Bytes of all values built or searched in one rendering. Building a 1 MB prompt by 500 appends
+// costs 250 MB; copying 1 GB takes a few tenths of a second.
+inline constexpr int64_t kMaxValueBytes = int64_t{1} << 30;
+
+// One string, and the rendered output: far beyond any context window.
+inline constexpr int64_t kMaxStringBytes = int64_t{64} << 20;
+
+// Nested evaluations at run time, macro calls included. Each costs 1 to 4 KiB of stack, so that
+// the whole fits in 8 MiB also in instrumented builds.
+inline constexpr int kMaxDepth = 1'000;
+
+// Nested brackets, operators and blocks in the source; Python's own parser stops at 200 brackets.
+inline constexpr int kMaxSourceDepth = 200;
+
+// Longest chain of operators, filters or attributes on one value: each is a level of the tree.
+inline constexpr int kMaxChain = 500;
+
+// Lists in lists: printing, comparing and freeing values recurse this deep.
+inline constexpr int kMaxValueDepth = 200;
+
+// Items of one range(), the limit of Jinja2's own sandbox.
+inline constexpr int64_t kMaxRange = 100'000;
+
+// Counts one rendering against the limits; throws Error when one is passed.
+class Budget {
+ public:
+  void spend_steps(int64_t count) {
+    if (count > kMaxSteps - steps_) throw Error("the template takes too many steps");
+    steps_ += count;
+  }
+  void spend_bytes(size_t count) {
+    if (count > static_cast<size_t>(kMaxValueBytes - bytes_)) {
+      throw Error("the template builds too many values");
+    }
+    bytes_ += static_cast<int64_t>(count);
+  }
+  // Call before building a string of this many bytes.
+  void spend_string(size_t size) {
+    if (size > static_cast<size_t>(kMaxStringBytes)) {
+      throw Error("the template builds a string that is too long");
+    }
+    spend_bytes(size);
+  }
+
+ private:
+  int64_t steps_ = 0, bytes_ = 0;
+};
+
+// One level of recursion for as long as it lives.
+class DepthGuard {
+ public:
+  DepthGuard(int& depth, int limit, const char* message) : depth_(depth) {
+    if (depth_ >= limit) throw Error(message);
+    ++depth_;
+  }
+  ~DepthGuard() { --depth_; }
+  DepthGuard(const DepthGuard&) = delete;
+  DepthGuard& operator=(const DepthGuard&) = delete;
+
+ private:
+  int& depth_;
+};
+
+}  // namespace nibble::jinja
