@@ -4,7 +4,7 @@
 // set, over odd shapes.
 #include <fmt/format.h>
 
-#include "conformance.h"
+#include "tests/backend/conformance.h"
 #include "nibble/backend/cpu/kernels.h"
 
 namespace nibble::conformance {

@@ -4,7 +4,7 @@
 // instruction set.
 #include <fmt/format.h>
 
-#include "conformance.h"
+#include "tests/backend/conformance.h"
 
 namespace nibble::conformance {
 namespace {

@@ -114,15 +114,16 @@ const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
                        std::vector<float>& scratch) {
   if (block.absmax) return block.absmax + begin;
   scratch.resize(static_cast<size_t>(count));
+  // Copies: stores to a float array might otherwise change them, as far as the compiler knows.
+  const uint8_t* codes = block.nested_codes + begin;
+  const float* codebook = block.nested_codebook;
+  const float offset = block.nested_offset;
   float* out = scratch.data();
-  const int64_t end = begin + count;
-  for (int64_t i = begin; i < end;) {
-    const int64_t outer = i / block.nested_block_size;
-    const int64_t stop = std::min((outer + 1) * block.nested_block_size, end);
+  for (int64_t i = 0; i < count;) {
+    const int64_t outer = (begin + i) / block.nested_block_size;
+    const int64_t stop = std::min((outer + 1) * block.nested_block_size - begin, count);
     const float scale = block.nested_absmax[outer];
-    for (; i < stop; ++i) {
-      *out++ = block.nested_codebook[block.nested_codes[i]] * scale + block.nested_offset;
-    }
+    for (; i < stop; ++i) out[i] = codebook[codes[i]] * scale + offset;
   }
   return scratch.data();
 }

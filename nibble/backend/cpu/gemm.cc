@@ -24,62 +24,75 @@ namespace nibble::cpu::HWY_NAMESPACE {
 // the rows of the panel pass by.
 constexpr int64_t kDepth = 256;
 
-int64_t GemmGroup() { return tile_columns(); }
+int64_t GemmGroup(int64_t tokens) {
+  const int64_t full = tile_columns();
+  return tokens <= full / 2 ? std::max<int64_t>(1, full / 2) : full;
+}
 
-void GemmPack(const float* x, int64_t tokens, int64_t cols, int64_t begin, int64_t end,
-              float* packed) {
-  const int64_t group = tile_columns();
+void GemmPack(const float* x, int64_t tokens, int64_t cols, int64_t group, int64_t begin,
+              int64_t end, float* packed) {
+  constexpr int64_t kStretch = 64;  // columns whose packed form (4 KiB) stays in L1
   for (int64_t g = begin; g < end; ++g) {
     float* out = packed + g * cols * group;
     const int64_t first = g * group, present = std::min(group, tokens - first);
-    for (int64_t i = 0; i < present; ++i) {
-      const float* from = x + (first + i) * cols;
-      for (int64_t k = 0; k < cols; ++k) out[k * group + i] = from[k];
-    }
-    for (int64_t i = present; i < group; ++i) {
-      for (int64_t k = 0; k < cols; ++k) out[k * group + i] = 0.0f;
+    if (present < group) std::fill_n(out, cols * group, 0.0f);
+    for (int64_t k0 = 0; k0 < cols; k0 += kStretch) {
+      const int64_t stop = std::min(k0 + kStretch, cols);
+      for (int64_t i = 0; i < present; ++i) {
+        const float* from = x + (first + i) * cols;
+        for (int64_t k = k0; k < stop; ++k) out[k * group + i] = from[k];
+      }
     }
   }
 }
 
-void GemmRows(const WeightView& weight, const LinearArgs& args, const float* packed, RowRange range,
-              int64_t token_begin, int64_t token_end) {
-  const int64_t group = tile_columns(), cols = weight.cols, rows = range.end - range.begin;
-  const int64_t first_group = token_begin / group;
+template <int kVectors>
+void gemm_rows_of(const WeightView& weight, const LinearArgs& args, const float* packed,
+                  RowRange range, int64_t token_begin, int64_t token_end) {
+  const int64_t group = tile_columns() / 2 * kVectors, cols = weight.cols;
+  const int64_t rows = range.end - range.begin, first_group = token_begin / group;
   const int64_t groups = (token_end - token_begin + group - 1) / group;
-  const int64_t stride = groups * group;
-  const auto sums = hwy::AllocateAligned<float>(static_cast<size_t>(rows * stride));
-  // Equal stretches, so that the last one is not a sliver.
+  // Equal stretches of columns, so that the last one is not a sliver.
   const int64_t stretches = std::max<int64_t>(1, (cols + kDepth - 1) / kDepth);
   const int64_t depth = (cols + stretches - 1) / stretches;
-  const auto tile =
+  const auto sums =  // [groups, rows, group]
+      hwy::AllocateAligned<float>(static_cast<size_t>(groups * rows * group));
+  const auto tile =  // [rows, depth]
       hwy::AllocateAligned<float>(static_cast<size_t>(std::max<int64_t>(1, rows * depth)));
   std::vector<float> absmax;
-  for (int64_t k = 0; k == 0 || k < cols; k += depth) {
-    const int64_t count = std::min(depth, cols - k);
+  for (int64_t stretch = 0; stretch < stretches; ++stretch) {
+    const int64_t k = stretch * depth, count = std::min(depth, cols - k);
     for (int64_t r = 0; r < rows; ++r) {
       decode_columns(weight, range.begin + r, k, count, tile.get() + r * depth, absmax);
     }
     for (int64_t g = 0; g < groups; ++g) {
-      const float* b = packed + ((first_group + g) * cols + k) * group;
-      multiply_rows<2>({.a = tile.get(),
-                        .row_stride = depth,
-                        .k_stride = 1,
-                        .b = b,
-                        .depth = count,
-                        .c = sums.get() + g * group,
-                        .c_stride = stride,
-                        .add = k > 0},
-                       rows);
+      multiply_rows<kVectors>({.a = tile.get(),
+                               .row_stride = depth,
+                               .k_stride = 1,
+                               .b = packed + ((first_group + g) * cols + k) * group,
+                               .depth = count,
+                               .c = sums.get() + g * rows * group,
+                               .c_stride = group,
+                               .add = stretch > 0},
+                              rows);
     }
-    if (depth == 0) break;
   }
   for (int64_t t = token_begin; t < token_end; ++t) {
+    const int64_t g = (t - token_begin) / group, lane = (t - token_begin) % group;
+    const float* from = sums.get() + g * rows * group + lane;
     float* out = args.y + t * weight.rows + range.begin;
-    const float* from = sums.get() + (t - token_begin);
     for (int64_t r = 0; r < rows; ++r) {
-      out[r] = from[r * stride] + (args.bias ? args.bias[range.begin + r] : 0.0f);
+      out[r] = from[r * group] + (args.bias ? args.bias[range.begin + r] : 0.0f);
     }
+  }
+}
+
+void GemmRows(const WeightView& weight, const LinearArgs& args, const float* packed, int64_t group,
+              RowRange range, int64_t token_begin, int64_t token_end) {
+  if (group == tile_columns()) {
+    gemm_rows_of<2>(weight, args, packed, range, token_begin, token_end);
+  } else {
+    gemm_rows_of<1>(weight, args, packed, range, token_begin, token_end);
   }
 }
 
@@ -92,16 +105,16 @@ HWY_EXPORT(GemmGroup);
 HWY_EXPORT(GemmPack);
 HWY_EXPORT(GemmRows);
 
-int64_t gemm_group() { return HWY_DYNAMIC_DISPATCH(GemmGroup)(); }
+int64_t gemm_group(int64_t tokens) { return HWY_DYNAMIC_DISPATCH(GemmGroup)(tokens); }
 
-void gemm_pack(const float* x, int64_t tokens, int64_t cols, int64_t begin, int64_t end,
-               float* packed) {
-  HWY_DYNAMIC_DISPATCH(GemmPack)(x, tokens, cols, begin, end, packed);
+void gemm_pack(const float* x, int64_t tokens, int64_t cols, int64_t group, int64_t begin,
+               int64_t end, float* packed) {
+  HWY_DYNAMIC_DISPATCH(GemmPack)(x, tokens, cols, group, begin, end, packed);
 }
 
-void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* packed,
+void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* packed, int64_t group,
                RowRange range, int64_t token_begin, int64_t token_end) {
-  HWY_DYNAMIC_DISPATCH(GemmRows)(weight, args, packed, range, token_begin, token_end);
+  HWY_DYNAMIC_DISPATCH(GemmRows)(weight, args, packed, group, range, token_begin, token_end);
 }
 }  // namespace nibble::cpu
 #endif

@@ -84,7 +84,7 @@ HWY_INLINE hn::Vec<hn::RebindToSigned<D>> nearest_integer(D d, hn::Vec<D> x) {
   return hn::Sub(hn::BitCast(d32, hn::Add(x, hn::Set(d, 0x1.8p23f))), hn::Set(d32, 0x4b400000));
 }
 
-// codes = round-half-even(x * scale); outliers give anything, the caller clears their columns.
+// codes = round-half-even(x * scale), as encode_int8_row; outliers give anything, the caller clears their columns.
 void Int8Codes(const float* HWY_RESTRICT x, int64_t cols, float scale,
                int16_t* HWY_RESTRICT codes) {
   const hn::ScalableTag<float> d;
@@ -140,7 +140,7 @@ Int8Activations quantize_activations(ThreadPool& pool, const float* x, int64_t t
       const float absmax = HWY_DYNAMIC_DISPATCH(Int8Absmax)(row, cols, limit, has_outlier);
       out.absmax[static_cast<size_t>(t)] = absmax;
       HWY_DYNAMIC_DISPATCH(Int8Codes)
-      (row, cols, absmax > 0.0f ? kInt8Max / absmax : 0.0f, out.codes.data() + t * out.stride);
+      (row, cols, absmax > 0.0f ? int8_scale(absmax) : 0.0f, out.codes.data() + t * out.stride);
       if (has_outlier) {
         std::lock_guard lock(marks_mutex);
         HWY_DYNAMIC_DISPATCH(Int8MarkOutliers)(row, cols, limit, marks.data());
@@ -148,9 +148,10 @@ Int8Activations quantize_activations(ThreadPool& pool, const float* x, int64_t t
     }
   });
   for (int64_t col = 0; col < cols; ++col) {
-    if (!marks[static_cast<size_t>(col)]) continue;
-    out.outlier_columns.push_back(col);
-    for (int64_t t = 0; t < tokens; ++t) {
+    if (marks[static_cast<size_t>(col)]) out.outlier_columns.push_back(col);
+  }
+  for (int64_t t = 0; t < tokens; ++t) {
+    for (const int64_t col : out.outlier_columns) {
       out.codes[static_cast<size_t>(t * out.stride + col)] = 0;
       out.outliers.push_back(x[t * cols + col]);
     }

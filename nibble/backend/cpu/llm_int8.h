@@ -23,7 +23,7 @@ struct Int8Activations {
   std::vector<int16_t> codes;            // [tokens, stride], in [-127, 127]
   std::vector<float> absmax;             // [tokens], over the elements that are not outliers
   std::vector<int64_t> outlier_columns;  // ascending
-  std::vector<float> outliers;           // [outlier_columns, tokens]
+  std::vector<float> outliers;           // [tokens, outlier_columns]
 };
 
 Int8Activations quantize_activations(ThreadPool& pool, const float* x, int64_t tokens, int64_t cols,
@@ -33,13 +33,27 @@ Int8Activations quantize_activations(ThreadPool& pool, const float* x, int64_t t
 void int8_dot_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
                    RowRange range);
 
-// The same for many tokens: `packed` is made by int8_gemm_pack from all token groups.
-// Needs cols <= kMaxInt8GemmCols, so that int32 sums cannot overflow.
-inline constexpr int64_t kMaxInt8GemmCols = int64_t{1} << 17;  // 2^17 * 127 * 128 < 2^31
-// int16 values of one packed token group.
-int64_t int8_gemm_group_size(int64_t cols);
-void int8_gemm_pack(const Int8Activations& x, int64_t begin, int64_t end, int16_t* packed);
+// The same for many tokens, packed in the groups of gemm_group().
+struct PackedInt8 {
+  int64_t group = 0;
+  const int16_t* codes = nullptr;   // [groups, ceil(cols / 2), group, 2], by int8_gemm_pack
+  const float* outliers = nullptr;  // [groups, outlier_columns, group], by gemm_pack
+};
+
+// int32 sums hold this many columns: 2^17 * 127 * 128 < 2^31.
+inline constexpr int64_t kMaxInt8GemmCols = int64_t{1} << 17;
+
+void int8_gemm_pack(const Int8Activations& x, int64_t group, int64_t begin, int64_t end,
+                    int16_t* packed);
 void int8_gemm_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
-                    const int16_t* packed, RowRange range, int64_t token_begin, int64_t token_end);
+                    const PackedInt8& packed, RowRange range, int64_t token_begin,
+                    int64_t token_end);
+
+// One result before the bias, from the sum of codes and the sum over outlier columns.
+inline float int8_result(float code_sum, float outlier_sum, float x_absmax, float w_absmax) {
+  constexpr float kInverseMaxSquared = 1.0f / (kInt8Max * kInt8Max);
+  return code_sum * (x_absmax * w_absmax) * kInverseMaxSquared +
+         outlier_sum * (w_absmax / kInt8Max);
+}
 
 }  // namespace nibble::cpu
