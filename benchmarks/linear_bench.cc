@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Linear layers of SmolLM2-135M (width 576) and of a 1.1B Llama (width 2048) in every form, for one
+// token (decode), eight, and 512 (prefill). Counters: B/s of weight read, FLOP/s, and both as a
+// share of what this machine was measured to do just before (of_read, of_fma). The calls go
+// round-robin over copies of a weight that together exceed any cache, as the layers of a model do.
+#include <benchmark/benchmark.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
+#include "benchmarks/machine_limits.h"
+#include "nibble/backend/registry.h"
+#include "nibble/base/random.h"
+
+namespace nibble::bench {
+namespace {
+
+constexpr int64_t kCopyBytes = 192 << 20;
+
+Tensor random_floats(Random& random, Shape shape) {
+  Tensor tensor = Tensor::empty(DType::kF32, std::move(shape));
+  for (float& value : tensor.mutable_data<float>()) value = static_cast<float>(random.uniform());
+  return tensor;
+}
+
+Tensor random_bytes(Random& random, DType dtype, Shape shape) {
+  Tensor tensor = Tensor::empty(dtype, std::move(shape));
+  auto* bytes = static_cast<unsigned char*>(tensor.raw());
+  for (int64_t i = 0; i < tensor.nbytes(); ++i)
+    bytes[i] = static_cast<unsigned char>(random.next());
+  return tensor;
+}
+
+Tensor copy_of(const Tensor& tensor) {
+  Tensor copy = Tensor::empty(tensor.dtype(), tensor.shape());
+  std::memcpy(copy.raw(), tensor.raw(), static_cast<size_t>(tensor.nbytes()));
+  return copy;
+}
+
+struct Form {
+  const char* name;
+  std::function<Weight(Random&, int64_t rows, int64_t cols)> make;
+};
+
+Weight dense(Random& random, int64_t rows, int64_t cols, DType dtype) {
+  return Weight::dense(to_dtype(random_floats(random, {rows, cols}), dtype));
+}
+
+Weight int8_row(Random& random, int64_t rows, int64_t cols, ActivationMode mode) {
+  return Weight::int8_row(
+      {random_bytes(random, DType::kI8, {rows, cols}), random_floats(random, {rows})}, DType::kF16,
+      mode);
+}
+
+Weight nf4(Random& random, int64_t rows, int64_t cols, bool nested) {
+  CodeBlock packed;
+  packed.codes = random_bytes(random, DType::kU8, {rows * cols / 2});
+  const auto& codebook = codebook_of(QuantType::kNf4);
+  packed.codebook = Tensor::from<float>({codebook.begin(), codebook.end()}, {16});
+  packed.absmax = random_floats(random, {block_count(rows * cols, packed.block_size)});
+  if (nested) {
+    packed.nested = encode_nested_absmax(packed.absmax.data<float>());
+    packed.absmax = Tensor();
+  }
+  return Weight::code_block(packed, rows, cols, DType::kBF16);
+}
+
+// The same weight in other memory.
+Weight copy_of(const Weight& weight) {
+  switch (weight.layout()) {
+    case Layout::kDense:
+      return Weight::dense(copy_of(weight.as_dense().values));
+    case Layout::kInt8Row: {
+      const Int8Row& packed = weight.as_int8_row();
+      return Weight::int8_row({copy_of(packed.codes), copy_of(packed.absmax)}, weight.dtype(),
+                              weight.activation_mode(), weight.llm_int8_threshold());
+    }
+    case Layout::kCodeBlock:
+      break;
+  }
+  CodeBlock packed = weight.as_code_block();
+  packed.codes = copy_of(packed.codes);
+  if (packed.nested) {
+    packed.nested->codes = copy_of(packed.nested->codes);
+  } else {
+    packed.absmax = copy_of(packed.absmax);
+  }
+  return Weight::code_block(packed, weight.rows(), weight.cols(), weight.dtype());
+}
+
+void run_linear(benchmark::State& state, Backend& backend, const MachineLimits& limits,
+                const Form& form, int64_t rows, int64_t cols, int64_t tokens) {
+  Random random(1);
+  std::vector<std::shared_ptr<const PreparedWeight>> weights;
+  weights.push_back(backend.prepare(form.make(random, rows, cols)));
+  const int64_t bytes = weights[0]->weight().total_bytes();
+  const int64_t copies = tokens > 8 ? 1 : kCopyBytes / bytes + 1;
+  while (static_cast<int64_t>(weights.size()) < copies) {
+    weights.push_back(backend.prepare(copy_of(weights[0]->weight())));
+  }
+  const Tensor x = random_floats(random, {tokens, cols});
+  Tensor y = Tensor::empty(DType::kF32, {tokens, rows});
+  Stream stream;
+  size_t next = 0;
+  for (auto _ : state) {
+    backend.linear(stream, *weights[next], x, Tensor(), y);
+    next = (next + 1) % weights.size();
+  }
+  const double calls = static_cast<double>(state.iterations());
+  const double flops = calls * 2.0 * static_cast<double>(tokens * rows * cols);
+  const double read = calls * static_cast<double>(bytes);
+  using benchmark::Counter;
+  state.counters["B/s"] = Counter(read, Counter::kIsRate);
+  state.counters["FLOP/s"] = Counter(flops, Counter::kIsRate);
+  state.counters["of_read"] = Counter(read / limits.bytes_per_second, Counter::kIsRate);
+  state.counters["of_fma"] = Counter(flops / limits.flops_per_second, Counter::kIsRate);
+}
+
+void register_all(const std::shared_ptr<Backend>& backend, const MachineLimits& limits) {
+  const Form forms[] = {
+      {"f32", [](auto& random, auto r, auto c) { return dense(random, r, c, DType::kF32); }},
+      {"f16", [](auto& random, auto r, auto c) { return dense(random, r, c, DType::kF16); }},
+      {"bf16", [](auto& random, auto r, auto c) { return dense(random, r, c, DType::kBF16); }},
+      {"int8",
+       [](auto& random, auto r, auto c) { return int8_row(random, r, c, ActivationMode::kFloat); }},
+      {"llm_int8",
+       [](auto& random, auto r, auto c) { return int8_row(random, r, c, ActivationMode::kInt8); }},
+      {"nf4", [](auto& random, auto r, auto c) { return nf4(random, r, c, false); }},
+      {"nf4_nested", [](auto& random, auto r, auto c) { return nf4(random, r, c, true); }},
+  };
+  const int64_t shapes[][2] = {{576, 576},   {1536, 576},  {576, 1536},  {49152, 576},
+                               {2048, 2048}, {5632, 2048}, {2048, 5632}, {256, 2048}};
+  for (const int64_t tokens : {1, 8, 512}) {
+    for (const auto& shape : shapes) {
+      for (const Form& form : forms) {
+        const int64_t rows = shape[0], cols = shape[1];
+        if (tokens == 512 && rows == 49152) continue;  // prefill needs the head for one token only
+        benchmark::RegisterBenchmark(
+            fmt::format("{}/{}x{}/tokens:{}", form.name, rows, cols, tokens).c_str(),
+            [=](benchmark::State& state) {
+              run_linear(state, *backend, limits, form, rows, cols, tokens);
+            })
+            ->Unit(benchmark::kMicrosecond)
+            ->UseRealTime();
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nibble::bench
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  const auto pool = std::make_shared<nibble::ThreadPool>();
+  const nibble::bench::MachineLimits limits = nibble::bench::measure_limits(*pool);
+  benchmark::AddCustomContext("threads", std::to_string(pool->threads()));
+  benchmark::AddCustomContext("read", fmt::format("{:.1f} GB/s", limits.bytes_per_second / 1e9));
+  benchmark::AddCustomContext("fma", fmt::format("{:.0f} GFLOP/s", limits.flops_per_second / 1e9));
+  nibble::bench::register_all(nibble::make_backend("cpu", pool), limits);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
