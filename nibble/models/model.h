@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "nibble/models/config.h"
 #include "nibble/nn/kv_cache.h"
@@ -41,7 +42,8 @@ class Model {
   virtual Tensor head(Context& ctx, const Tensor& hidden) const = 0;
 
   // Every Linear with its full path, in the order of the forward pass.
-  virtual void visit(const std::function<void(const std::string& path, const Linear&)>& f) const = 0;
+  virtual void visit(
+      const std::function<void(const std::string& path, const Linear&)>& f) const = 0;
 
  protected:
   explicit Model(ModelConfig config) : config_(std::move(config)) {}
@@ -51,7 +53,10 @@ class Model {
 };
 
 // From model_type to its class (models/registry.cc, one line each). The loader may be a recording
-// one: then the model has structure but no weights, and forward must not be called.
+// one: then the model has structure but no weights, and forward must not be called. Gives the
+// loader the automatic list of skipped modules if it has none.
 std::unique_ptr<Model> make_model(const ModelConfig& config, const WeightLoader& loader);
+
+std::vector<std::string> supported_model_types();
 
 }  // namespace nibble

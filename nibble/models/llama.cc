@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/models/llama.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "nibble/base/error.h"
+#include "nibble/ops/residual.h"
+
+namespace nibble {
+
+LlamaModel::LlamaModel(ModelConfig model_config, const WeightLoader& loader)
+    : Model(std::move(model_config)), rotary_(config().rope, config().head_dim) {
+  const WeightLoader body = loader.sub("model");
+  embedding_ = Embedding(body, "embed_tokens", config().vocab_size, config().hidden_size);
+  for (int64_t i = 0; i < config().num_hidden_layers; ++i) {
+    blocks_.push_back(make_block(config(), body.sub("layers").sub(i), i));
+  }
+  norm_ = RmsNorm(body, "norm", config().hidden_size, config().rms_norm_eps);
+  make_head(loader);
+}
+
+LlamaModel::Block LlamaModel::make_block(const ModelConfig& config, const WeightLoader& loader,
+                                         int64_t index) {
+  AttentionOptions options;
+  options.hidden = config.hidden_size;
+  options.heads = config.num_attention_heads;
+  options.kv_heads = config.num_key_value_heads;
+  options.head_dim = config.head_dim;
+  options.qkv_bias = config.qkv_bias || config.attention_bias;
+  options.output_bias = config.attention_bias;
+  options.qk_norm = config.qk_norm;
+  options.norm_eps = config.rms_norm_eps;
+  options.sliding_window = config.sliding_window[static_cast<size_t>(index)];
+
+  Block block;
+  const int64_t hidden = config.hidden_size;
+  block.input_norm = RmsNorm(loader, "input_layernorm", hidden, config.rms_norm_eps);
+  block.attention = Attention(loader.sub("self_attn"), options);
+  block.post_attention_norm =
+      RmsNorm(loader, "post_attention_layernorm", hidden, config.rms_norm_eps);
+  block.mlp = GatedMlp(loader.sub("mlp"), hidden, config.intermediate_size, config.mlp_bias);
+  return block;
+}
+
+void LlamaModel::make_head(const WeightLoader& loader) {
+  constexpr const char* kHead = "lm_head";
+  constexpr const char* kTable = "model.embed_tokens";
+  const int64_t rows = config().vocab_size, cols = config().hidden_size;
+  if (config().tie_word_embeddings && !loader.differ(kHead, kTable)) {
+    loader.tie(kHead, kTable, rows, cols);
+    head_ = Linear(embedding_.weight());
+  } else {
+    head_ = Linear(loader, kHead, rows, cols, /*bias=*/false);
+  }
+}
+
+Tensor LlamaModel::embed(Context& ctx, const TokenBatch& batch) const {
+  return embedding_.forward(ctx, Tensor::from(batch.ids, {batch.tokens()}));
+}
+
+Tensor LlamaModel::block(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
+                         KvCache& cache) const {
+  if (index < 0 || index >= block_count()) {
+    throw Error("the model has no such block")
+        .expected(fmt::format("0 to {}", block_count() - 1))
+        .got(std::to_string(index));
+  }
+  const Block& b = blocks_[static_cast<size_t>(index)];
+  const Tensor mixed =
+      b.attention.forward(ctx, index, b.input_norm.forward(ctx, hidden), batch, rotary_, cache);
+  const Tensor attended = add(ctx, hidden, mixed);
+  const Tensor fed = b.mlp.forward(ctx, b.post_attention_norm.forward(ctx, attended));
+  return add(ctx, attended, fed);
+}
+
+Tensor LlamaModel::head(Context& ctx, const Tensor& hidden) const {
+  return head_.forward(ctx, norm_.forward(ctx, hidden));
+}
+
+void LlamaModel::visit(const std::function<void(const std::string& path, const Linear&)>& f) const {
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    const std::string prefix = fmt::format("model.layers.{}.", i);
+    const auto with = [&](const char* part) {
+      return [&f, path = prefix + part](const char* name, const Linear& linear) {
+        f(path + '.' + name, linear);
+      };
+    };
+    blocks_[i].attention.visit(with("self_attn"));
+    blocks_[i].mlp.visit(with("mlp"));
+  }
+  f("lm_head", head_);
+}
+
+}  // namespace nibble

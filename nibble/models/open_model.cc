@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/models/open_model.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <utility>
+
+#include "nibble/backend/registry.h"
+#include "nibble/io/checkpoint.h"
+#include "nibble/quant/registry.h"
+
+namespace nibble {
+namespace {
+
+// Old checkpoints carry the rotary frequencies, which are computed here.
+bool is_derived(const std::string& name) { return name.ends_with("rotary_emb.inv_freq"); }
+
+void warn_of_unused(const std::vector<std::string>& unused, std::vector<std::string>& warnings) {
+  constexpr size_t kMostNamed = 5;
+  size_t count = 0;
+  std::vector<std::string> named;
+  for (const std::string& name : unused) {
+    if (is_derived(name)) continue;
+    if (++count <= kMostNamed) named.push_back(name);
+  }
+  if (count == 0) return;
+  warnings.push_back(fmt::format("{} {} of the checkpoint {} not used by the model: {}{}", count,
+                                 count == 1 ? "tensor" : "tensors", count == 1 ? "is" : "are",
+                                 fmt::join(named, ", "), count > kMostNamed ? ", ..." : ""));
+}
+
+bool converts_any(const std::vector<ModuleInfo>& modules) {
+  for (const ModuleInfo& module : modules) {
+    if (module.quantizable) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+OpenedModel open_model(const std::filesystem::path& folder, OpenOptions options) {
+  OpenedModel opened;
+  const ModelConfig config = ModelConfig::load(folder);
+  const Checkpoint checkpoint = Checkpoint::open(folder);
+  opened.pool = options.pool ? std::move(options.pool) : std::make_shared<ThreadPool>();
+  opened.backend = make_backend(options.backend, opened.pool);
+
+  LoadOptions load;
+  load.activation = options.activation;
+  load.dtype = options.dtype;
+  load.progress = options.progress;
+  std::unique_ptr<Scheme> scheme;
+  if (!config.quantization.is_null()) {
+    scheme = make_scheme(config.quantization, (folder / "config.json").string());
+    load.packed_with = scheme.get();
+    if (options.quantization) {
+      opened.warnings.push_back(
+          "the checkpoint is quantized already: its quantization_config is used, the one given is "
+          "not");
+    }
+  } else if (options.quantization) {
+    scheme = make_scheme(*options.quantization);
+    load.quantize_with = scheme.get();
+  }
+  if (scheme) load.skip_modules = scheme->skip_modules();
+
+  if (options.progress) {
+    options.progress->begin(load.quantize_with ? "quantizing" : "loading",
+                            static_cast<int64_t>(checkpoint.names().size()));
+  }
+  const WeightLoader loader(checkpoint, *opened.backend, *opened.pool, std::move(load));
+  opened.model = make_model(config, loader);
+  if (options.progress) options.progress->end();
+
+  opened.modules = loader.modules();
+  opened.weight_bytes = loader.weight_bytes();
+  opened.memory_footprint = loader.memory_footprint();
+  warn_of_unused(loader.unused(), opened.warnings);
+  if (scheme && !converts_any(opened.modules)) {
+    opened.warnings.push_back(
+        fmt::format("no module of the model is quantized with {}", scheme->name()));
+  }
+  return opened;
+}
+
+}  // namespace nibble
