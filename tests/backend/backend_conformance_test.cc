@@ -4,8 +4,8 @@
 // set, over odd shapes.
 #include <fmt/format.h>
 
-#include "tests/backend/conformance.h"
 #include "nibble/backend/cpu/kernels.h"
+#include "tests/backend/conformance.h"
 
 namespace nibble::conformance {
 namespace {

@@ -66,7 +66,8 @@ HWY_INLINE void accumulate(const typename Codebook<Bytes>::Values& values,
   }
 }
 
-template <int kTokens>
+// kHalfBlocks: one block per 16 bytes of codes, two in a group of 64.
+template <int kTokens, bool kHalfBlocks>
 HWY_INLINE void dot_row(const Codebook<Bytes>& codebook, const CodeBlockView& block,
                         const uint8_t* HWY_RESTRICT codes, const float* HWY_RESTRICT absmax,
                         int64_t element, const float* HWY_RESTRICT x, int64_t cols,
@@ -79,14 +80,13 @@ HWY_INLINE void dot_row(const Codebook<Bytes>& codebook, const CodeBlockView& bl
   HWY_UNROLL(4)
   for (int t = 0; t < kTokens; ++t) total[t] = hn::Zero(d);
 
-  const bool half_blocks = block.block_size < group;  // one block per 16 bytes of codes
   const int64_t end = element + cols;
-  int64_t block_end = half_blocks ? element : (element / block.block_size + 1) * block.block_size;
+  int64_t block_end = kHalfBlocks ? element : (element / block.block_size + 1) * block.block_size;
   while (element < end) {
     hn::Vec<Floats> sum0[kTokens], sum1[kTokens];
     HWY_UNROLL(4)
     for (int t = 0; t < kTokens; ++t) sum0[t] = sum1[t] = hn::Zero(d);
-    const int64_t stop = half_blocks ? element + group : HWY_MIN(block_end, end);
+    const int64_t stop = kHalfBlocks ? element + group : HWY_MIN(block_end, end);
     for (; element < stop; element += group) {
       const auto packed = hn::LoadU(d8, codes);
       codes += bytes;
@@ -96,7 +96,7 @@ HWY_INLINE void dot_row(const Codebook<Bytes>& codebook, const CodeBlockView& bl
       x += group;
     }
     auto scale = hn::Set(d, absmax[0]);
-    if (half_blocks) {
+    if constexpr (kHalfBlocks) {
       scale = hn::IfThenElse(hn::FirstN(d, hn::Lanes(d) / 2), scale, hn::Set(d, absmax[1]));
       absmax += 2;
     } else {
@@ -112,7 +112,8 @@ HWY_INLINE void dot_row(const Codebook<Bytes>& codebook, const CodeBlockView& bl
   for (int t = 0; t < kTokens; ++t) sums[t] = hn::GetLane(hn::SumOfLanes(d, total[t]));
 }
 
-void DotCodeRows(const WeightView& weight, const LinearArgs& args, RowRange range) {
+template <bool kHalfBlocks>
+void dot_rows_of(const WeightView& weight, const LinearArgs& args, RowRange range) {
   const CodeBlockView& block = weight.block;
   const Codebook<Bytes> codebook(block.codebook);
   const int64_t cols = weight.cols;
@@ -130,18 +131,26 @@ void DotCodeRows(const WeightView& weight, const LinearArgs& args, RowRange rang
       t += count;
     };
     while (t + 4 <= args.tokens) {
-      dot_row<4>(codebook, block, codes, absmax, element, args.x + t * cols, cols, sums);
+      dot_row<4, kHalfBlocks>(codebook, block, codes, absmax, element, args.x + t * cols, cols,
+                              sums);
       store(4);
     }
     if (t + 2 <= args.tokens) {
-      dot_row<2>(codebook, block, codes, absmax, element, args.x + t * cols, cols, sums);
+      dot_row<2, kHalfBlocks>(codebook, block, codes, absmax, element, args.x + t * cols, cols,
+                              sums);
       store(2);
     }
     if (t < args.tokens) {
-      dot_row<1>(codebook, block, codes, absmax, element, args.x + t * cols, cols, sums);
+      dot_row<1, kHalfBlocks>(codebook, block, codes, absmax, element, args.x + t * cols, cols,
+                              sums);
       store(1);
     }
   }
+}
+
+void DotCodeRows(const WeightView& weight, const LinearArgs& args, RowRange range) {
+  if (weight.block.block_size < CodeGroup()) return dot_rows_of<true>(weight, args, range);
+  dot_rows_of<false>(weight, args, range);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

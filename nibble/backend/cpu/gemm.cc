@@ -24,13 +24,11 @@ namespace nibble::cpu::HWY_NAMESPACE {
 // the rows of the panel pass by.
 constexpr int64_t kDepth = 256;
 
-int64_t GemmGroup(int64_t tokens) {
-  const int64_t full = tile_columns();
-  return tokens <= full / 2 ? std::max<int64_t>(1, full / 2) : full;
-}
+int64_t GemmGroup() { return tile_columns(); }
 
-void GemmPack(const float* x, int64_t tokens, int64_t cols, int64_t group, int64_t begin,
-              int64_t end, float* packed) {
+void GemmPack(const float* x, int64_t tokens, int64_t cols, int64_t begin, int64_t end,
+              float* packed) {
+  const int64_t group = tile_columns();
   constexpr int64_t kStretch = 64;  // columns whose packed form (4 KiB) stays in L1
   for (int64_t g = begin; g < end; ++g) {
     float* out = packed + g * cols * group;
@@ -46,10 +44,9 @@ void GemmPack(const float* x, int64_t tokens, int64_t cols, int64_t group, int64
   }
 }
 
-template <int kVectors>
-void gemm_rows_of(const WeightView& weight, const LinearArgs& args, const float* packed,
-                  RowRange range, int64_t token_begin, int64_t token_end) {
-  const int64_t group = tile_columns() / 2 * kVectors, cols = weight.cols;
+void GemmRows(const WeightView& weight, const LinearArgs& args, const float* packed, RowRange range,
+              int64_t token_begin, int64_t token_end) {
+  const int64_t group = tile_columns(), cols = weight.cols;
   const int64_t rows = range.end - range.begin, first_group = token_begin / group;
   const int64_t groups = (token_end - token_begin + group - 1) / group;
   // Equal stretches of columns, so that the last one is not a sliver.
@@ -66,15 +63,15 @@ void gemm_rows_of(const WeightView& weight, const LinearArgs& args, const float*
       decode_columns(weight, range.begin + r, k, count, tile.get() + r * depth, absmax);
     }
     for (int64_t g = 0; g < groups; ++g) {
-      multiply_rows<kVectors>({.a = tile.get(),
-                               .row_stride = depth,
-                               .k_stride = 1,
-                               .b = packed + ((first_group + g) * cols + k) * group,
-                               .depth = count,
-                               .c = sums.get() + g * rows * group,
-                               .c_stride = group,
-                               .add = stretch > 0},
-                              rows);
+      multiply_rows<2>({.a = tile.get(),
+                        .row_stride = depth,
+                        .k_stride = 1,
+                        .b = packed + ((first_group + g) * cols + k) * group,
+                        .depth = count,
+                        .c = sums.get() + g * rows * group,
+                        .c_stride = group,
+                        .add = stretch > 0},
+                       rows);
     }
   }
   for (int64_t t = token_begin; t < token_end; ++t) {
@@ -87,15 +84,6 @@ void gemm_rows_of(const WeightView& weight, const LinearArgs& args, const float*
   }
 }
 
-void GemmRows(const WeightView& weight, const LinearArgs& args, const float* packed, int64_t group,
-              RowRange range, int64_t token_begin, int64_t token_end) {
-  if (group == tile_columns()) {
-    gemm_rows_of<2>(weight, args, packed, range, token_begin, token_end);
-  } else {
-    gemm_rows_of<1>(weight, args, packed, range, token_begin, token_end);
-  }
-}
-
 }  // namespace nibble::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -105,16 +93,16 @@ HWY_EXPORT(GemmGroup);
 HWY_EXPORT(GemmPack);
 HWY_EXPORT(GemmRows);
 
-int64_t gemm_group(int64_t tokens) { return HWY_DYNAMIC_DISPATCH(GemmGroup)(tokens); }
+int64_t gemm_group() { return HWY_DYNAMIC_DISPATCH(GemmGroup)(); }
 
-void gemm_pack(const float* x, int64_t tokens, int64_t cols, int64_t group, int64_t begin,
-               int64_t end, float* packed) {
-  HWY_DYNAMIC_DISPATCH(GemmPack)(x, tokens, cols, group, begin, end, packed);
+void gemm_pack(const float* x, int64_t tokens, int64_t cols, int64_t begin, int64_t end,
+               float* packed) {
+  HWY_DYNAMIC_DISPATCH(GemmPack)(x, tokens, cols, begin, end, packed);
 }
 
-void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* packed, int64_t group,
+void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* packed,
                RowRange range, int64_t token_begin, int64_t token_end) {
-  HWY_DYNAMIC_DISPATCH(GemmRows)(weight, args, packed, group, range, token_begin, token_end);
+  HWY_DYNAMIC_DISPATCH(GemmRows)(weight, args, packed, range, token_begin, token_end);
 }
 }  // namespace nibble::cpu
 #endif

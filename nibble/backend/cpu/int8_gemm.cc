@@ -23,8 +23,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 // Pairs of columns per stretch: 256 x 16 pairs of int16 are 16 KiB of a 32 KiB L1.
 constexpr int64_t kPairs = 256;
 
-void Int8GemmPack(const Int8Activations& x, int64_t group, int64_t begin, int64_t end,
-                  int16_t* packed) {
+void Int8GemmPack(const Int8Activations& x, int64_t begin, int64_t end, int16_t* packed) {
+  const int64_t group = tile_columns();
   constexpr int64_t kStretch = 64;  // pairs whose packed form (4 KiB) stays in L1
   const int64_t pairs = (x.cols + 1) / 2;
   for (int64_t g = begin; g < end; ++g) {
@@ -51,17 +51,18 @@ struct Int8TileArgs {
 };
 
 #if HWY_TARGET == HWY_SCALAR
-template <int kRows, int kVectors>
+template <int kRows>
 void multiply_int8_tile(const Int8TileArgs& args) {
+  const int64_t group = tile_columns();
   for (int64_t r = 0; r < kRows; ++r) {
-    for (int64_t i = 0; i < kVectors; ++i) {
-      int32_t sum = args.c[r * kVectors + i];
+    for (int64_t i = 0; i < group; ++i) {
+      int32_t sum = args.c[r * group + i];
       for (int64_t p = 0; p < args.pairs; ++p) {
         const int16_t* a = args.a + (r * kPairs + p) * 2;
-        const int16_t* b = args.b + (p * kVectors + i) * 2;
+        const int16_t* b = args.b + (p * group + i) * 2;
         sum += int32_t{a[0]} * b[0] + int32_t{a[1]} * b[1];
       }
-      args.c[r * kVectors + i] = sum;
+      args.c[r * group + i] = sum;
     }
   }
 }
@@ -81,7 +82,7 @@ HWY_INLINE hn::Vec<D32> add_pair_products(D32 d32, V16 a, V16 b, hn::Vec<D32> su
 #endif
 }
 
-template <int kRows, int kVectors>
+template <int kRows>
 HWY_INLINE void multiply_int8_tile(const Int8TileArgs& args) {
   const hn::ScalableTag<int32_t> d32;
   const hn::Repartition<int16_t, decltype(d32)> d16;
@@ -92,52 +93,48 @@ HWY_INLINE void multiply_int8_tile(const Int8TileArgs& args) {
   const int16_t* HWY_RESTRICT a = args.a;
   const int16_t* HWY_RESTRICT b = args.b;
   for (int64_t p = 0; p < args.pairs; ++p) {
-    const auto b0 = hn::Load(d16, b), b1 = hn::Load(d16, b + (kVectors - 1) * 2 * lanes);
+    const auto b0 = hn::Load(d16, b), b1 = hn::Load(d16, b + 2 * lanes);
     HWY_UNROLL(4)
     for (int r = 0; r < kRows; ++r) {
       int32_t pair;
       hwy::CopyBytes<4>(a + r * 2 * kPairs, &pair);
       const auto value = hn::BitCast(d16, hn::Set(d32, pair));
       sum0[r] = add_pair_products(d32, value, b0, sum0[r]);
-      if constexpr (kVectors == 2) sum1[r] = add_pair_products(d32, value, b1, sum1[r]);
+      sum1[r] = add_pair_products(d32, value, b1, sum1[r]);
     }
     a += 2;
-    b += kVectors * 2 * lanes;
+    b += 4 * lanes;
   }
   HWY_UNROLL(4)
   for (int r = 0; r < kRows; ++r) {
-    int32_t* c = args.c + r * kVectors * lanes;
+    int32_t* c = args.c + r * 2 * lanes;
     hn::Store(hn::Add(sum0[r], hn::Load(d32, c)), d32, c);
-    if constexpr (kVectors == 2) {
-      hn::Store(hn::Add(sum1[r], hn::Load(d32, c + lanes)), d32, c + lanes);
-    }
+    hn::Store(hn::Add(sum1[r], hn::Load(d32, c + lanes)), d32, c + lanes);
   }
 }
 #endif
 
-template <int kVectors>
 HWY_INLINE void multiply_int8_rows(Int8TileArgs args, int64_t rows) {
   // Four rows: an addition has a latency of one cycle, so eight sums are plenty, and their
   // multiplicands stay in the sixteen registers of AVX2.
   constexpr int kRows = 4;
-  const int64_t group = tile_columns() / 2 * kVectors;
+  const int64_t group = tile_columns();
   for (; rows >= kRows; rows -= kRows) {
-    multiply_int8_tile<kRows, kVectors>(args);
+    multiply_int8_tile<kRows>(args);
     args.a += kRows * 2 * kPairs;
     args.c += kRows * group;
   }
   for (; rows > 0; --rows) {
-    multiply_int8_tile<1, kVectors>(args);
+    multiply_int8_tile<1>(args);
     args.a += 2 * kPairs;
     args.c += group;
   }
 }
 
 // sums [groups, rows, group] of the exact products.
-template <int kVectors>
 void multiply_codes(const WeightView& weight, const int16_t* packed, RowRange range, int64_t groups,
                     int32_t* sums) {
-  const int64_t group = tile_columns() / 2 * kVectors, rows = range.end - range.begin;
+  const int64_t group = tile_columns(), rows = range.end - range.begin;
   const int64_t cols = weight.cols, all_pairs = (cols + 1) / 2;
   const auto tile = hwy::AllocateAligned<int16_t>(static_cast<size_t>(rows * 2 * kPairs));
   std::fill_n(sums, groups * rows * group, 0);
@@ -152,20 +149,19 @@ void multiply_codes(const WeightView& weight, const int16_t* packed, RowRange ra
       if (count < 2 * pairs) to[count] = 0;  // an odd last column
     }
     for (int64_t g = 0; g < groups; ++g) {
-      multiply_int8_rows<kVectors>({.a = tile.get(),
-                                    .b = packed + (g * all_pairs + p) * 2 * group,
-                                    .pairs = pairs,
-                                    .c = sums + g * rows * group},
-                                   rows);
+      multiply_int8_rows({.a = tile.get(),
+                          .b = packed + (g * all_pairs + p) * 2 * group,
+                          .pairs = pairs,
+                          .c = sums + g * rows * group},
+                         rows);
     }
   }
 }
 
 // sums [groups, rows, group] of outlier values times the codes of their columns.
-template <int kVectors>
 void multiply_outliers(const WeightView& weight, const std::vector<int64_t>& columns,
                        const float* packed, RowRange range, int64_t groups, float* sums) {
-  const int64_t group = tile_columns() / 2 * kVectors, rows = range.end - range.begin;
+  const int64_t group = tile_columns(), rows = range.end - range.begin;
   const int64_t count = static_cast<int64_t>(columns.size());
   const auto tile = hwy::AllocateAligned<float>(static_cast<size_t>(rows * count));
   for (int64_t r = 0; r < rows; ++r) {
@@ -177,35 +173,33 @@ void multiply_outliers(const WeightView& weight, const std::vector<int64_t>& col
     }
   }
   for (int64_t g = 0; g < groups; ++g) {
-    multiply_rows<kVectors>({.a = tile.get(),
-                             .row_stride = count,
-                             .k_stride = 1,
-                             .b = packed + g * count * group,
-                             .depth = count,
-                             .c = sums + g * rows * group,
-                             .c_stride = group,
-                             .add = false},
-                            rows);
+    multiply_rows<2>({.a = tile.get(),
+                      .row_stride = count,
+                      .k_stride = 1,
+                      .b = packed + g * count * group,
+                      .depth = count,
+                      .c = sums + g * rows * group,
+                      .c_stride = group,
+                      .add = false},
+                     rows);
   }
 }
 
-template <int kVectors>
-void int8_gemm_rows_of(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
-                       const PackedInt8& packed, RowRange range, int64_t token_begin,
-                       int64_t token_end) {
-  const int64_t group = tile_columns() / 2 * kVectors, rows = range.end - range.begin;
+void Int8GemmRows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
+                  const PackedInt8& packed, RowRange range, int64_t token_begin,
+                  int64_t token_end) {
+  const int64_t group = tile_columns(), rows = range.end - range.begin;
   const int64_t groups = (token_end - token_begin + group - 1) / group;
   const int64_t first_group = token_begin / group;
   const int64_t outliers = static_cast<int64_t>(x.outlier_columns.size());
   const auto size = static_cast<size_t>(groups * rows * group);
   const auto sums = hwy::AllocateAligned<int32_t>(size);
-  multiply_codes<kVectors>(weight, packed.codes + first_group * ((x.cols + 1) / 2) * 2 * group,
-                           range, groups, sums.get());
+  multiply_codes(weight, packed.codes + first_group * ((x.cols + 1) / 2) * 2 * group, range, groups,
+                 sums.get());
   const auto outlier_sums = hwy::AllocateAligned<float>(size);
   if (outliers > 0) {
-    multiply_outliers<kVectors>(weight, x.outlier_columns,
-                                packed.outliers + first_group * outliers * group, range, groups,
-                                outlier_sums.get());
+    multiply_outliers(weight, x.outlier_columns, packed.outliers + first_group * outliers * group,
+                      range, groups, outlier_sums.get());
   } else {
     std::fill_n(outlier_sums.get(), size, 0.0f);
   }
@@ -222,16 +216,6 @@ void int8_gemm_rows_of(const WeightView& weight, const Int8Activations& x, const
   }
 }
 
-void Int8GemmRows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
-                  const PackedInt8& packed, RowRange range, int64_t token_begin,
-                  int64_t token_end) {
-  if (packed.group == tile_columns()) {
-    int8_gemm_rows_of<2>(weight, x, args, packed, range, token_begin, token_end);
-  } else {
-    int8_gemm_rows_of<1>(weight, x, args, packed, range, token_begin, token_end);
-  }
-}
-
 }  // namespace nibble::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -240,9 +224,8 @@ namespace nibble::cpu {
 HWY_EXPORT(Int8GemmPack);
 HWY_EXPORT(Int8GemmRows);
 
-void int8_gemm_pack(const Int8Activations& x, int64_t group, int64_t begin, int64_t end,
-                    int16_t* packed) {
-  HWY_DYNAMIC_DISPATCH(Int8GemmPack)(x, group, begin, end, packed);
+void int8_gemm_pack(const Int8Activations& x, int64_t begin, int64_t end, int16_t* packed) {
+  HWY_DYNAMIC_DISPATCH(Int8GemmPack)(x, begin, end, packed);
 }
 
 void int8_gemm_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,

@@ -84,7 +84,8 @@ HWY_INLINE hn::Vec<hn::RebindToSigned<D>> nearest_integer(D d, hn::Vec<D> x) {
   return hn::Sub(hn::BitCast(d32, hn::Add(x, hn::Set(d, 0x1.8p23f))), hn::Set(d32, 0x4b400000));
 }
 
-// codes = round-half-even(x * scale), as encode_int8_row; outliers give anything, the caller clears their columns.
+// codes = round-half-even(x * scale), as encode_int8_row; outliers give anything, the caller clears
+// their columns.
 void Int8Codes(const float* HWY_RESTRICT x, int64_t cols, float scale,
                int16_t* HWY_RESTRICT codes) {
   const hn::ScalableTag<float> d;

@@ -71,22 +71,22 @@ void linear_few(ThreadPool& pool, const WeightView& weight, const LinearArgs& ar
 
 // x [tokens, cols] in token groups, padded.
 hwy::AlignedFreeUniquePtr<float[]> pack(ThreadPool& pool, const float* x, int64_t tokens,
-                                        int64_t cols, int64_t group) {
+                                        int64_t cols) {
+  const int64_t group = gemm_group();
   const int64_t groups = (tokens + group - 1) / group;
   auto packed =
       hwy::AllocateAligned<float>(static_cast<size_t>(std::max<int64_t>(1, groups * cols * group)));
   pool.parallel_for(groups, 1, [&](int64_t begin, int64_t end) {
-    gemm_pack(x, tokens, cols, group, begin, end, packed.get());
+    gemm_pack(x, tokens, cols, begin, end, packed.get());
   });
   return packed;
 }
 
 void linear_many(ThreadPool& pool, const WeightView& weight, const LinearArgs& args) {
-  const int64_t group = gemm_group(args.tokens);
-  const auto packed = pack(pool, args.x, args.tokens, weight.cols, group);
+  const auto packed = pack(pool, args.x, args.tokens, weight.cols);
   for_panels(pool, weight.rows, args.tokens,
              [&](RowRange range, int64_t token_begin, int64_t token_end) {
-               gemm_rows(weight, args, packed.get(), group, range, token_begin, token_end);
+               gemm_rows(weight, args, packed.get(), range, token_begin, token_end);
              });
 }
 
@@ -97,15 +97,14 @@ void linear_int8(ThreadPool& pool, const WeightView& weight, const LinearArgs& a
     return for_row_ranges(pool, weight,
                           [&](RowRange range) { int8_dot_rows(weight, x, args, range); });
   }
-  const int64_t group = gemm_group(args.tokens), groups = (args.tokens + group - 1) / group;
+  const int64_t group = gemm_group(), groups = (args.tokens + group - 1) / group;
   const auto codes = hwy::AllocateAligned<int16_t>(
       static_cast<size_t>(std::max<int64_t>(1, groups * group * ((weight.cols + 1) / 2) * 2)));
-  pool.parallel_for(groups, 1, [&](int64_t begin, int64_t end) {
-    int8_gemm_pack(x, group, begin, end, codes.get());
-  });
-  const auto outliers = pack(pool, x.outliers.data(), args.tokens,
-                             static_cast<int64_t>(x.outlier_columns.size()), group);
-  const PackedInt8 packed{group, codes.get(), outliers.get()};
+  pool.parallel_for(
+      groups, 1, [&](int64_t begin, int64_t end) { int8_gemm_pack(x, begin, end, codes.get()); });
+  const auto outliers =
+      pack(pool, x.outliers.data(), args.tokens, static_cast<int64_t>(x.outlier_columns.size()));
+  const PackedInt8 packed{codes.get(), outliers.get()};
   for_panels(pool, weight.rows, args.tokens,
              [&](RowRange range, int64_t token_begin, int64_t token_end) {
                int8_gemm_rows(weight, x, args, packed, range, token_begin, token_end);

@@ -49,16 +49,16 @@ const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
 
 // Many tokens: decode a panel of rows into cache and multiply it by all tokens. -------------------
 
-// Tokens are packed in groups, so that vectors hold neighbouring tokens: one vector wide when that
-// holds all of them, otherwise two.
-int64_t gemm_group(int64_t tokens);
+// Tokens are packed in groups of gemm_group(), two vectors, so that vectors hold neighbouring
+// tokens.
+int64_t gemm_group();
 
 // Packs token groups [begin, end) of x into `packed` [groups, cols, group], zero padded.
-void gemm_pack(const float* x, int64_t tokens, int64_t cols, int64_t group, int64_t begin,
-               int64_t end, float* packed);
+void gemm_pack(const float* x, int64_t tokens, int64_t cols, int64_t begin, int64_t end,
+               float* packed);
 
 // Rows of `range` times tokens [token_begin, token_end); token_begin is a multiple of the group.
-void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* packed, int64_t group,
+void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* packed,
                RowRange range, int64_t token_begin, int64_t token_end);
 
 }  // namespace nibble::cpu

@@ -35,7 +35,6 @@ void int8_dot_rows(const WeightView& weight, const Int8Activations& x, const Lin
 
 // The same for many tokens, packed in the groups of gemm_group().
 struct PackedInt8 {
-  int64_t group = 0;
   const int16_t* codes = nullptr;   // [groups, ceil(cols / 2), group, 2], by int8_gemm_pack
   const float* outliers = nullptr;  // [groups, outlier_columns, group], by gemm_pack
 };
@@ -43,8 +42,7 @@ struct PackedInt8 {
 // int32 sums hold this many columns: 2^17 * 127 * 128 < 2^31.
 inline constexpr int64_t kMaxInt8GemmCols = int64_t{1} << 17;
 
-void int8_gemm_pack(const Int8Activations& x, int64_t group, int64_t begin, int64_t end,
-                    int16_t* packed);
+void int8_gemm_pack(const Int8Activations& x, int64_t begin, int64_t end, int16_t* packed);
 void int8_gemm_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
                     const PackedInt8& packed, RowRange range, int64_t token_begin,
                     int64_t token_end);
