@@ -117,11 +117,14 @@ void dot_rows_of(const WeightView& weight, const LinearArgs& args, RowRange rang
   const CodeBlockView& block = weight.block;
   const Codebook<Bytes> codebook(block.codebook);
   const int64_t cols = weight.cols;
+  if (range.begin >= range.end) return;
+  const int64_t first = range.begin * cols / block.block_size;
+  const int64_t last = (range.end * cols - 1) / block.block_size;
   std::vector<float> scratch;
+  const float* all_absmax = absmax_of(block, first, last - first + 1, scratch);
   for (int64_t row = range.begin; row < range.end; ++row) {
-    const int64_t element = row * cols, first = element / block.block_size;
-    const int64_t blocks = (element + cols - 1) / block.block_size - first + 1;
-    const float* absmax = absmax_of(block, first, blocks, scratch);
+    const int64_t element = row * cols;
+    const float* absmax = all_absmax + (element / block.block_size - first);
     const uint8_t* codes = block.codes + element / 2;
     const float bias = args.bias ? args.bias[row] : 0.0f;
     float sums[4];

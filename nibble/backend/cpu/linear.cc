@@ -4,6 +4,7 @@
 #include <hwy/aligned_allocator.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "nibble/backend/cpu/llm_int8.h"
 
