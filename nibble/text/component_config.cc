@@ -62,10 +62,11 @@ bool ComponentConfig::flag_or(const char* key, bool fallback) const {
 
 int64_t ComponentConfig::count(const char* key) const {
   const nlohmann::json& value = member(key);
-  if (!value.is_number_unsigned() || value.get<uint64_t>() > INT32_MAX) {
+  const int64_t number = value.is_number_integer() ? value.get<int64_t>() : -1;
+  if (number < 0 || number > INT32_MAX) {
     throw error(fmt::format("has a \"{}\" that is no count", key));
   }
-  return value.get<int64_t>();
+  return number;
 }
 
 char32_t ComponentConfig::character(const char* key) const {
