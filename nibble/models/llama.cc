@@ -9,11 +9,21 @@
 #include "nibble/ops/residual.h"
 
 namespace nibble {
+namespace {
+
+constexpr const char* kHead = "lm_head";
+constexpr const char* kTable = "model.embed_tokens";
+
+}  // namespace
 
 LlamaModel::LlamaModel(ModelConfig model_config, const WeightLoader& loader)
     : Model(std::move(model_config)), rotary_(config().rope, config().head_dim) {
   const WeightLoader body = loader.sub("model");
-  embedding_ = Embedding(body, "embed_tokens", config().vocab_size, config().hidden_size);
+  // Of a tied weight the file may have dropped either name.
+  const bool under_head =
+      config().tie_word_embeddings && loader.has_weight(kHead) && !loader.has_weight(kTable);
+  embedding_ = Embedding(body, "embed_tokens", config().vocab_size, config().hidden_size,
+                         under_head ? kHead : "");
   for (int64_t i = 0; i < config().num_hidden_layers; ++i) {
     blocks_.push_back(make_block(config(), body.sub("layers").sub(i), i));
   }
@@ -45,8 +55,6 @@ LlamaModel::Block LlamaModel::make_block(const ModelConfig& config, const Weight
 }
 
 void LlamaModel::make_head(const WeightLoader& loader) {
-  constexpr const char* kHead = "lm_head";
-  constexpr const char* kTable = "model.embed_tokens";
   const int64_t rows = config().vocab_size, cols = config().hidden_size;
   if (config().tie_word_embeddings && !loader.differ(kHead, kTable)) {
     loader.tie(kHead, kTable, rows, cols);
@@ -90,7 +98,7 @@ void LlamaModel::visit(const std::function<void(const std::string& path, const L
     blocks_[i].attention.visit(with("self_attn"));
     blocks_[i].mlp.visit(with("mlp"));
   }
-  f("lm_head", head_);
+  f(kHead, head_);
 }
 
 }  // namespace nibble

@@ -14,8 +14,9 @@ namespace nibble {
 class Embedding {
  public:
   Embedding() = default;
-  // Reads `name`.weight [rows, cols].
-  Embedding(const WeightLoader& loader, std::string_view name, int64_t rows, int64_t cols);
+  // Reads `name`.weight [rows, cols], or the weight of module `stored_as` (see WeightLoader).
+  Embedding(const WeightLoader& loader, std::string_view name, int64_t rows, int64_t cols,
+            std::string_view stored_as = "");
 
   Tensor forward(Context& ctx, const Tensor& ids) const;  // [tokens] int32 -> [tokens, cols]
 

@@ -176,11 +176,13 @@ Tensor WeightLoader::bias(std::string_view name, int64_t rows) const {
 }
 
 std::shared_ptr<const PreparedWeight> WeightLoader::embedding(std::string_view name, int64_t rows,
-                                                              int64_t cols) const {
+                                                              int64_t cols,
+                                                              std::string_view stored_as) const {
   const std::string module = prefix_ + std::string(name);
   state_->modules.push_back({ModuleInfo::Kind::kEmbedding, module, rows, cols, false, false, ""});
   if (!state_->checkpoint) return nullptr;
-  return state_->prepare(Weight::dense(state_->dense_matrix(module + ".weight", rows, cols)));
+  const std::string tensor = (stored_as.empty() ? module : std::string(stored_as)) + ".weight";
+  return state_->prepare(Weight::dense(state_->dense_matrix(tensor, rows, cols)));
 }
 
 Tensor WeightLoader::parameter(std::string_view name, int64_t size) const {
@@ -198,11 +200,14 @@ void WeightLoader::tie(std::string_view name, std::string_view tied_to, int64_t 
   if (state_->checkpoint && state_->checkpoint->contains(copy)) state_->use(copy);
 }
 
+bool WeightLoader::has_weight(std::string_view name) const {
+  return state_->checkpoint && state_->checkpoint->contains(std::string(name) + ".weight");
+}
+
 bool WeightLoader::differ(std::string_view name, std::string_view other) const {
   const std::string a = std::string(name) + ".weight", b = std::string(other) + ".weight";
-  const Checkpoint* checkpoint = state_->checkpoint;
-  if (!checkpoint || !checkpoint->contains(a) || !checkpoint->contains(b)) return false;
-  const Tensor left = checkpoint->tensor(a), right = checkpoint->tensor(b);
+  if (!has_weight(name) || !has_weight(other)) return false;
+  const Tensor left = state_->checkpoint->tensor(a), right = state_->checkpoint->tensor(b);
   return left.dtype() != right.dtype() || left.shape() != right.shape() ||
          std::memcmp(left.raw(), right.raw(), static_cast<size_t>(left.nbytes())) != 0;
 }

@@ -67,8 +67,9 @@ class WeightLoader {
   // The float32 tensor `name`.bias [rows] of a Linear.
   Tensor bias(std::string_view name, int64_t rows) const;
   // Weight `name`.weight [rows, cols] of an embedding table: never quantized.
-  std::shared_ptr<const PreparedWeight> embedding(std::string_view name, int64_t rows,
-                                                  int64_t cols) const;
+  // `stored_as`: the module (full path) under whose name the file has the weight; "": its own.
+  std::shared_ptr<const PreparedWeight> embedding(std::string_view name, int64_t rows, int64_t cols,
+                                                  std::string_view stored_as = "") const;
   // The float32 tensor `name` [size], e.g. "weight" of a norm.
   Tensor parameter(std::string_view name, int64_t size) const;
 
@@ -76,6 +77,8 @@ class WeightLoader {
   // the weight under `name` in the file counts as used.
   void tie(std::string_view name, std::string_view tied_to, int64_t rows, int64_t cols) const;
 
+  // True when the file has the weight of this module (full path). False for a recording loader.
+  bool has_weight(std::string_view name) const;
   // True when the file has both weights and their bytes differ: then they are not tied, whatever
   // the config says (as in transformers). False for a recording loader.
   bool differ(std::string_view name, std::string_view other) const;
