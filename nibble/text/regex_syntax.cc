@@ -19,7 +19,10 @@ namespace {
 constexpr std::string_view kSpace =
     "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
     "\\x{205f}\\x{3000}";
-constexpr std::string_view kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+constexpr std::string_view kPosixWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+// For \w Latin-1's superscripts and fractions count, too, though not those of other blocks.
+constexpr std::string_view kWord =
+    "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 constexpr std::string_view kHexDigit = "0-9a-fA-F";
 constexpr int kMaxNesting = 100;  // groups and classes; deeper ones would exhaust the stack
 
@@ -35,6 +38,20 @@ std::string_view shorthand(char letter) {
     default:
       return {};
   }
+}
+
+// The class body for [:name:]; empty when there is no such name.
+std::string_view posix_class(std::string_view name) {
+  if (name == "alpha") return "\\p{Alphabetic}";
+  if (name == "digit") return "\\p{Nd}";
+  if (name == "alnum") return "\\p{Alphabetic}\\p{Nd}";
+  if (name == "upper") return "\\p{Uppercase}";
+  if (name == "lower") return "\\p{Lowercase}";
+  if (name == "punct") return "\\p{P}\\p{S}";
+  if (name == "space") return kSpace;
+  if (name == "word") return kPosixWord;
+  if (name == "xdigit") return kHexDigit;
+  return {};
 }
 
 bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
@@ -302,10 +319,7 @@ class Translator {
         at_ += 2;
         operands.emplace_back();
       } else if (looking_at("[:")) {
-        const size_t close = in_.find(":]", at_);
-        if (close == std::string_view::npos) fail("an unclosed [:");
-        operand.items += in_.substr(at_, close + 2 - at_);
-        at_ = close + 2;
+        posix_bracket(operand);
       } else if (peek() == '[') {
         std::string inner_items;
         std::string inner = parse_class(depth + 1, &inner_items);
@@ -327,6 +341,23 @@ class Translator {
     }
     ++at_;
     return finish_class(operands, negated, plain);
+  }
+
+  // [:name:] or [:^name:], inside a class.
+  void posix_bracket(Operand& operand) {
+    const size_t close = in_.find(":]", at_);
+    if (close == std::string_view::npos) fail("an unclosed [:");
+    std::string_view name = in_.substr(at_ + 2, close - at_ - 2);
+    const bool negated = name.starts_with('^');
+    if (negated) name.remove_prefix(1);
+    const std::string_view body = posix_class(name);
+    if (body.empty()) fail("an unknown [:name:]");
+    if (negated) {
+      operand.nested.push_back(fmt::format("[^{}]", body));
+    } else {
+      operand.items += body;
+    }
+    at_ = close + 2;
   }
 
   void class_escape(Operand& operand) {
