@@ -68,43 +68,56 @@ int64_t slice_bound(const Value* value, int64_t fallback) {
   throw Error(fmt::format("a slice bound is {}, not an integer", type_name(*value)));
 }
 
-// The positions that Python's slice.indices() selects from `length` items.
-std::vector<size_t> slice_positions(int64_t length, const Value* start, const Value* stop,
-                                    const Value* step, Budget& budget) {
+// What Python's slice.indices() gives for `length` items.
+struct SliceRange {
+  int64_t first, last, stride;  // from first up or down to before last
+  bool empty() const { return stride > 0 ? first >= last : first <= last; }
+};
+
+SliceRange slice_range(int64_t length, const Value* start, const Value* stop, const Value* step) {
   const int64_t stride = slice_bound(step, 1);
   if (stride == 0) throw Error("a slice step is zero");
   const int64_t lowest = stride < 0 ? -1 : 0, highest = stride < 0 ? length - 1 : length;
-  const auto clamp = [&](int64_t bound) {
-    if (bound < 0) bound = std::max(bound, -length - 1) + length;
-    return std::clamp(bound, lowest, highest);
-  };
   const auto bound = [&](const Value* value, int64_t fallback) {
-    return value && !value->is_none() ? clamp(slice_bound(value, 0)) : fallback;
+    if (!value || value->is_none()) return fallback;
+    int64_t at = slice_bound(value, 0);
+    if (at < 0) at = std::max(at, -length - 1) + length;
+    return std::clamp(at, lowest, highest);
   };
-  const int64_t first = bound(start, stride < 0 ? highest : lowest);
-  const int64_t last = bound(stop, stride < 0 ? lowest : highest);
-  std::vector<size_t> positions;
-  for (int64_t at = first; stride > 0 ? at < last : at > last;) {
+  return {bound(start, stride < 0 ? highest : lowest), bound(stop, stride < 0 ? lowest : highest),
+          stride};
+}
+
+std::vector<size_t> positions(const SliceRange& range, Budget& budget) {
+  std::vector<size_t> out;
+  for (int64_t at = range.first; range.stride > 0 ? at < range.last : at > range.last;) {
     budget.spend_steps(1);
-    positions.push_back(static_cast<size_t>(at));
-    if (__builtin_add_overflow(at, stride, &at)) break;
+    out.push_back(static_cast<size_t>(at));
+    if (__builtin_add_overflow(at, range.stride, &at)) break;
   }
-  return positions;
+  return out;
 }
 
 Text slice_text(const Text& text, const Value* start, const Value* stop, const Value* step,
                 Budget& budget) {
+  const std::string& bytes = text.bytes();
+  budget.spend_bytes(bytes.size());
+  const SliceRange range =
+      slice_range(static_cast<int64_t>(length_in_code_points(bytes)), start, stop, step);
+  if (range.empty()) return Text();
+  if (range.stride == 1) {
+    const size_t begin = byte_offset(bytes, static_cast<size_t>(range.first));
+    const auto count = static_cast<size_t>(range.last - range.first);
+    return text.substr(begin, begin + byte_offset(std::string_view(bytes).substr(begin), count));
+  }
+  budget.spend_bytes(bytes.size() * sizeof(size_t));
   std::vector<size_t> offsets;  // of each code point
-  for (size_t at = 0; at < text.size(); at += utf8_length(text.bytes()[at])) offsets.push_back(at);
-  const auto length = static_cast<int64_t>(offsets.size());
-  offsets.push_back(text.size());
-  budget.spend_bytes(text.size());
-  const std::vector<size_t> picked = slice_positions(length, start, stop, step, budget);
-  if (picked.empty()) return Text();
-  if (slice_bound(step, 1) == 1)
-    return text.substr(offsets[picked.front()], offsets[picked.back() + 1]);
+  for (size_t at = 0; at < bytes.size(); at += utf8_length(bytes[at])) offsets.push_back(at);
+  offsets.push_back(bytes.size());
   Text out;
-  for (const size_t i : picked) out.append(text.substr(offsets[i], offsets[i + 1]));
+  for (const size_t i : positions(range, budget)) {
+    out.append(text.substr(offsets[i], offsets[i + 1]));
+  }
   return out;
 }
 
@@ -136,9 +149,9 @@ Value get_slice(const Value& object, const Value* start, const Value* stop, cons
   if (!seq || seq->kind > Sequence::Kind::kRange) {
     throw Error(fmt::format("a {} can not be sliced", type_name(object)));
   }
+  const auto length = static_cast<int64_t>(seq->items.size());
   std::vector<Value> items;
-  for (const size_t i :
-       slice_positions(static_cast<int64_t>(seq->items.size()), start, stop, step, budget)) {
+  for (const size_t i : positions(slice_range(length, start, stop, step), budget)) {
     items.push_back(seq->items[i]);
   }
   return Value::sequence(seq->kind, std::move(items));

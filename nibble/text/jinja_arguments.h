@@ -44,6 +44,10 @@ class BoundArguments {
     }
   }
 
+  // Refers to the arguments, which must stay.
+  BoundArguments(std::string_view, const Arguments&&, std::initializer_list<std::string_view>,
+                 size_t = 0) = delete;
+
   // Null when not given.
   const Value* operator[](size_t i) const { return values_[i]; }
   // Null when not given or none.

@@ -61,6 +61,14 @@ ExprPtr ExpressionParser::make(int line, Node node, std::initializer_list<const 
   return std::make_unique<Expr>(Expr{line, below + 1, std::move(node)});
 }
 
+void ExpressionParser::note_unknown(int line, std::string what) {
+  if (!late_names && !unknown_name_) unknown_name_.emplace(line, std::move(what));
+}
+
+void ExpressionParser::check_names() const {
+  if (unknown_name_) TokenStream::fail_at(unknown_name_->first, unknown_name_->second);
+}
+
 int ExpressionParser::depth_of(const CallArguments& arguments) const {
   int below = deepest(arguments.positional);
   for (const auto& [name, value] : arguments.named) below = std::max(below, value->depth);
@@ -72,13 +80,12 @@ int ExpressionParser::depth_of(const CallArguments& arguments) const {
 ExprPtr ExpressionParser::parse_expression() {
   const DepthGuard guard(depth, kMaxSourceDepth, kTooDeep);
   const int line = tokens_.line();
+  const auto unknown_before = unknown_name_;
   ExprPtr value = parse_or();
-  while (tokens_.is_name("if")) {
-    tokens_.next();
-    const bool outer = std::exchange(late_names, true);
+  while (tokens_.skip_name("if")) {
     ExprPtr test = parse_or();
     ExprPtr otherwise = tokens_.skip_name("else") ? parse_expression() : nullptr;
-    late_names = outer;
+    unknown_name_ = unknown_before;  // in a conditional, only the branch that runs needs its names
     const Expr *t = test.get(), *v = value.get(), *o = otherwise.get();
     value =
         make(line, Conditional{std::move(test), std::move(value), std::move(otherwise)}, {t, v, o});
@@ -457,9 +464,7 @@ ExprPtr ExpressionParser::parse_filters(ExprPtr subject, bool inline_start) {
     inline_start = false;
     const int line = tokens_.line();
     std::string name = parse_dotted_name();
-    if (!late_names && !find_filter(name)) {
-      TokenStream::fail_at(line, fmt::format("there is no filter '{}'", name));
-    }
+    if (!find_filter(name)) note_unknown(line, fmt::format("there is no filter '{}'", name));
     CallArguments arguments;
     if (tokens_.is_operator("(")) arguments = parse_arguments();
     const Expr* s = subject.get();
@@ -472,9 +477,7 @@ ExprPtr ExpressionParser::parse_test(ExprPtr subject) {
   const int line = tokens_.next().line;
   const bool negated = tokens_.skip_name("not");
   std::string name = parse_dotted_name();
-  if (!late_names && !find_test(name)) {
-    TokenStream::fail_at(line, fmt::format("there is no test '{}'", name));
-  }
+  if (!find_test(name)) note_unknown(line, fmt::format("there is no test '{}'", name));
   CallArguments arguments;
   const bool at_value = tokens_.is(Kind::kName) || tokens_.is(Kind::kString) ||
                         tokens_.is(Kind::kInteger) || tokens_.is(Kind::kFloat) ||

@@ -5,8 +5,10 @@
 // signs, then attributes, items, calls, filters and tests.
 #pragma once
 
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nibble/text/jinja_ast.h"
@@ -34,6 +36,9 @@ class ExpressionParser {
   // Whether unknown filters and tests are left to run time: Jinja2 checks their names early but
   // inside `if`, so that templates can ask before they use one.
   bool late_names = false;
+
+  // Call after each tag: throws for the first unknown filter or test outside conditionals.
+  void check_names() const;
 
   // Names read since the last clear; macros look for caller, varargs and kwargs.
   std::set<std::string> names_read;
@@ -70,8 +75,10 @@ class ExpressionParser {
   template <typename Node>
   ast::ExprPtr make(int line, Node node, std::initializer_list<const ast::Expr*> children);
   int depth_of(const ast::CallArguments& arguments) const;
+  void note_unknown(int line, std::string what);
 
   TokenStream& tokens_;
+  std::optional<std::pair<int, std::string>> unknown_name_;  // line, message
 };
 
 }  // namespace nibble::jinja

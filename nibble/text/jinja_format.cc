@@ -403,7 +403,6 @@ class BraceFormatter {
         value = get_item(value, key(path.substr(at + 1, end - at - 1)), budget_);
         at = end + 1;
       }
-      require_defined(value);
     }
     return value;
   }

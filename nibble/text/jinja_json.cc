@@ -54,7 +54,10 @@ class JsonWriter {
 
   void write(const Value& value) {
     budget_.spend_steps(1);
-    if (const Text* text = value.text()) return put(quoted(*text));
+    if (const Text* text = value.text()) {
+      budget_.spend_bytes(text->size() * kEscapingCost);
+      return put(quoted(*text));
+    }
     if (const Dict* dict = value.as_dict()) return write_dict(*dict);
     if (value.is_kind(Sequence::Kind::kList) || value.is_kind(Sequence::Kind::kTuple)) {
       return write_list(value.seq()->items);
@@ -77,13 +80,23 @@ class JsonWriter {
     throw Error(fmt::format("a value of type {} can not be written as JSON", type_name(value)));
   }
 
+  // Bytes that stand for themselves, alone or as a part of a character.
+  bool is_plain(char c) const {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte >= 0x20 && byte != '"' && byte != '\\' && (byte < 0x80 || !style_.ensure_ascii);
+  }
+
   Text quoted(const Text& text) const {
     Text out;
     out.append("\"");
     text.for_each_run([&](std::string_view run, bool from_user) {
       std::string escaped;
       for (size_t at = 0; at < run.size();) {
-        append_character(escaped, next_code_point(run, at), style_.ensure_ascii);
+        const size_t plain = at;
+        while (at < run.size() && is_plain(run[at])) ++at;
+        escaped += run.substr(plain, at - plain);
+        if (at < run.size())
+          append_character(escaped, next_code_point(run, at), style_.ensure_ascii);
       }
       out.append(escaped, from_user);
     });

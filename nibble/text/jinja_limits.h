@@ -17,8 +17,13 @@ namespace nibble::jinja {
 inline constexpr int64_t kMaxSteps = 5'000'000;
 
 // Bytes of all values built or searched in one rendering. Building a 1 MB prompt by 500 appends
-// costs 250 MB; copying 1 GB takes a few tenths of a second.
-inline constexpr int64_t kMaxValueBytes = int64_t{1} << 30;
+// costs 250 MB; work on each byte, such as splitting or escaping, takes about a nanosecond.
+inline constexpr int64_t kMaxValueBytes = int64_t{512} << 20;
+
+// How many times the work of a plain copy some operations take on each byte.
+inline constexpr size_t kCaseMappingCost = 16;  // and character classes, by ICU
+inline constexpr size_t kTitleCost = 128;       // by ICU, word by word
+inline constexpr size_t kEscapingCost = 8;      // character by character: repr, JSON, HTML
 
 // One string, and the rendered output: far beyond any context window.
 inline constexpr int64_t kMaxStringBytes = int64_t{64} << 20;

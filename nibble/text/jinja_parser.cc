@@ -38,11 +38,13 @@ class StatementParser {
       } else if (token.kind == Kind::kVariableBegin) {
         Output output;
         output.values.push_back(expressions_.parse_tuple());
+        expressions_.check_names();
         tokens_.expect(Kind::kVariableEnd, "'}}'");
         body.push_back({line, std::move(output)});
       } else {
         if (at_any(ends)) return body;
         body.push_back(parse_tag());
+        expressions_.check_names();
         tokens_.expect(Kind::kBlockEnd, "'%}'");
       }
     }
@@ -54,6 +56,7 @@ class StatementParser {
 
   // A body behind the rest of its opening tag, up to and with the name of its closing tag.
   Body parse_body(Names ends) {
+    expressions_.check_names();
     tokens_.skip_operator(":");
     tokens_.expect(Kind::kBlockEnd, "'%}'");
     return parse_until(ends);

@@ -64,6 +64,9 @@ void append_escaped(std::string& out, char32_t c, char quote) {
   }
 }
 
+// ASCII that needs no second look; most text is that.
+bool is_plain(char c) { return c >= 0x20 && c < 0x7F && c != '\'' && c != '"' && c != '\\'; }
+
 Text string_repr(const Text& text) {
   const bool has_single = text.bytes().find('\'') != std::string::npos;
   const bool has_double = text.bytes().find('"') != std::string::npos;
@@ -71,7 +74,12 @@ Text string_repr(const Text& text) {
   Text out(std::string(1, quote));
   text.for_each_run([&](std::string_view run, bool from_user) {
     std::string escaped;
-    for (size_t at = 0; at < run.size();) append_escaped(escaped, next_code_point(run, at), quote);
+    for (size_t at = 0; at < run.size();) {
+      const size_t plain = at;
+      while (at < run.size() && is_plain(run[at])) ++at;
+      escaped += run.substr(plain, at - plain);
+      if (at < run.size()) append_escaped(escaped, next_code_point(run, at), quote);
+    }
     out.append(escaped, from_user);
   });
   out.append(std::string_view(&quote, 1));
@@ -90,7 +98,10 @@ class ReprWriter {
 
   void write(const Value& value) {
     budget_.spend_steps(1);
-    if (const Text* text = value.text()) return put(string_repr(*text));
+    if (const Text* text = value.text()) {
+      budget_.spend_bytes(text->size() * kEscapingCost);
+      return put(string_repr(*text));
+    }
     if (const Sequence* seq = value.seq()) return write_sequence(*seq);
     if (const Dict* dict = value.as_dict()) return write_dict(*dict);
     if (const Namespace* space = value.name_space()) {

@@ -141,7 +141,7 @@ Value map(Interpreter& run, const Value& subject, const Arguments& given) {
                             std::any_of(given.named.begin(), given.named.end(),
                                         [](const auto& n) { return n.first == "attribute"; });
   if (by_attribute) {
-    const BoundArguments args("map", {{}, given.named}, {"attribute", "default"});
+    const BoundArguments args("map", given, {"attribute", "default"});
     const AttributeGetter get(args[0], args[1]);
     return Value::generator(
         [&run, pull, get]() -> std::optional<Value> {

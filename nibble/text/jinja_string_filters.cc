@@ -12,10 +12,12 @@
 namespace nibble::jinja {
 namespace {
 
-template <Text (*change)(const Text&)>
+template <Text (*change)(const Text&), size_t cost = 1>
 Value changed(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments none("a string filter", given, {});
-  return change(to_text(subject, run.budget()));
+  const Text text = to_text(subject, run.budget());
+  run.budget().spend_bytes(text.size() * cost);
+  return change(text);
 }
 
 Text safe(const Text& text) { return text.as_markup(); }
@@ -131,6 +133,7 @@ Value truncate(Interpreter& run, const Value& subject, const Arguments& given) {
 Value word_count(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments none("wordcount", given, {});
   const Text text = to_text(subject, run.budget());
+  run.budget().spend_bytes(text.size() * kCaseMappingCost);
   int64_t count = 0;
   bool inside = false;
   for (size_t at = 0; at < text.size();) {
@@ -144,13 +147,13 @@ Value word_count(Interpreter& run, const Value& subject, const Arguments& given)
 constexpr FilterEntry kFilters[] = {
     {"string", changed<same>},
     {"safe", changed<safe>},
-    {"escape", changed<escape>},
-    {"e", changed<escape>},
-    {"forceescape", changed<escape_html>},
-    {"upper", changed<to_upper>},
-    {"lower", changed<to_lower>},
-    {"capitalize", changed<to_capitalized>},
-    {"title", changed<title>},
+    {"escape", changed<escape, kEscapingCost>},
+    {"e", changed<escape, kEscapingCost>},
+    {"forceescape", changed<escape_html, kEscapingCost>},
+    {"upper", changed<to_upper, kCaseMappingCost>},
+    {"lower", changed<to_lower, kCaseMappingCost>},
+    {"capitalize", changed<to_capitalized, kCaseMappingCost>},
+    {"title", changed<title, kTitleCost>},
     {"trim", trim},
     {"replace", replace},
     {"indent", indent},

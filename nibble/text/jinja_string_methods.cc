@@ -33,14 +33,16 @@ Value strip(Interpreter& run, const Value& self, const Arguments& given) {
 template <Text (*map)(const Text&)>
 Value mapped(Interpreter& run, const Value& self, const Arguments& given) {
   const BoundArguments args("a case method", given, {});
-  return map(self_text(run, self)).as_plain();
+  run.budget().spend_bytes(self.text()->size() * kCaseMappingCost);
+  return map(*self.text()).as_plain();
 }
 
 // Whether all code points pass; `empty` answers for the empty string.
 template <bool (*test)(char32_t), bool empty = false>
 Value all_of(Interpreter& run, const Value& self, const Arguments& given) {
   const BoundArguments args("a string test", given, {});
-  const std::string& bytes = self_text(run, self).bytes();
+  run.budget().spend_bytes(self.text()->size() * kCaseMappingCost);
+  const std::string& bytes = self.text()->bytes();
   for (size_t at = 0; at < bytes.size();) {
     if (!test(next_code_point(bytes, at))) return false;
   }
@@ -63,7 +65,8 @@ bool is_ascii(char32_t c) { return c < 0x80; }
 template <bool upper>
 Value is_case(Interpreter& run, const Value& self, const Arguments& given) {
   const BoundArguments args("a string test", given, {});
-  const std::string& bytes = self_text(run, self).bytes();
+  run.budget().spend_bytes(self.text()->size() * kCaseMappingCost);
+  const std::string& bytes = self.text()->bytes();
   bool any = false;
   for (size_t at = 0; at < bytes.size();) {
     const char32_t c = next_code_point(bytes, at);
