@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Texts to evaluate on, from a file of the user's.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace nibble {
+
+// True for .json and .jsonl, which hold lists of texts.
+bool is_text_list(const std::filesystem::path& file);
+
+// The first `limit` (0: all) texts of a .json list or of a .jsonl file with one value a line; each
+// value is a string or an object with the string "text". Throws Error with file and entry.
+std::vector<std::string> read_text_list(const std::filesystem::path& file, int64_t limit = 0);
+
+}  // namespace nibble
