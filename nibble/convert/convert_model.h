@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Any readable model to a Hugging Face folder: a GGUF file, or a safetensors model that is written
+// anew in other shards or another dtype.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+
+#include "nibble/base/progress.h"
+#include "nibble/convert/quantize_model.h"
+#include "nibble/io/checkpoint_writer.h"
+#include "nibble/tensor/dtype.h"
+
+namespace nibble {
+
+// True for a .gguf file.
+bool is_gguf(const std::filesystem::path& path);
+
+// `source`: a .gguf file (see import_gguf()), a model folder or a .safetensors file. With `dtype`
+// every float tensor is cast to it, which a quantized model refuses. Throws Error.
+ConversionReport convert_model(const std::filesystem::path& source,
+                               const std::filesystem::path& destination, std::optional<DType> dtype,
+                               CheckpointWriterOptions writer_options = {},
+                               Progress* progress = nullptr);
+
+}  // namespace nibble

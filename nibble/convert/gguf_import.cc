@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/convert/gguf_import.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nibble/base/error.h"
+#include "nibble/convert/gguf_config.h"
+#include "nibble/convert/model_files.h"
+#include "nibble/io/gguf.h"
+#include "nibble/io/json_file.h"
+#include "nibble/text/gguf_tokenizer.h"
+
+namespace nibble {
+namespace {
+
+// The float type that all matrices of the file share, if there is one; bfloat16 for a quantized
+// file. Vectors do not count: GGUF keeps norms in float32 whatever the matrices are.
+DType natural_dtype(const GgufFile& file) {
+  std::optional<DType> common;
+  for (const GgufTensorInfo& tensor : file.tensors()) {
+    if (tensor.shape.size() < 2) continue;
+    DType dtype;
+    switch (tensor.type) {
+      case GgmlType::kF32:
+        dtype = DType::kF32;
+        break;
+      case GgmlType::kF16:
+        dtype = DType::kF16;
+        break;
+      case GgmlType::kBF16:
+        dtype = DType::kBF16;
+        break;
+      default:
+        return DType::kBF16;
+    }
+    if (common && *common != dtype) return DType::kBF16;
+    common = dtype;
+  }
+  return common.value_or(DType::kBF16);
+}
+
+bool is_query_or_key(std::string_view name) {
+  return name.find(".self_attn.q_proj.") != name.npos ||
+         name.find(".self_attn.k_proj.") != name.npos;
+}
+
+// Rows of each head from the order of interleaved rope (pairs 2i, 2i + 1) to half-split
+// (pairs i, i + head_dim / 2).
+Tensor rows_to_half_split(const Tensor& interleaved, int64_t head_dim) {
+  const int64_t rows = interleaved.dim(0);
+  const int64_t row_bytes = interleaved.nbytes() / rows;
+  const int64_t half = head_dim / 2;
+  Tensor out = Tensor::empty(interleaved.dtype(), interleaved.shape());
+  const auto* from = static_cast<const std::byte*>(interleaved.raw());
+  auto* to = static_cast<std::byte*>(out.raw());
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t head = row / head_dim, within = row % head_dim;
+    const int64_t source = head * head_dim + 2 * (within % half) + within / half;
+    std::memcpy(to + row * row_bytes, from + source * row_bytes, static_cast<size_t>(row_bytes));
+  }
+  return out;
+}
+
+// The tensors that a model of this config has, with their shapes.
+std::map<std::string, Shape> expected_tensors(const ModelConfig& config) {
+  std::map<std::string, Shape> expected;
+  for (const ModuleInfo& module : modules_of(config)) {
+    if (!module.tied_to.empty()) continue;
+    if (module.kind == ModuleInfo::Kind::kParameter) {
+      expected.emplace(module.name, Shape{module.rows});
+      continue;
+    }
+    expected.emplace(module.name + ".weight", Shape{module.rows, module.cols});
+    if (module.bias) expected.emplace(module.name + ".bias", Shape{module.rows});
+  }
+  return expected;
+}
+
+// GGUF tensors by their Hugging Face names, exactly those that the model has.
+std::map<std::string, const GgufTensorInfo*> match_tensors(const GgufFile& file,
+                                                           const ModelConfig& config) {
+  std::map<std::string, Shape> missing = expected_tensors(config);
+  std::map<std::string, const GgufTensorInfo*> matched;
+  for (const GgufTensorInfo& tensor : file.tensors()) {
+    if (tensor.name == "rope_freqs.weight") continue;  // became rope_scaling
+    const std::optional<std::string> name = hugging_face_name(tensor.name);
+    const auto wanted = name ? missing.find(*name) : missing.end();
+    if (wanted == missing.end()) {
+      throw Error(fmt::format("a {} model has no such tensor", config.model_type))
+          .file(file.path())
+          .tensor(tensor.name);
+    }
+    if (tensor.shape != wanted->second) {
+      throw Error("wrong shape")
+          .file(file.path())
+          .tensor(tensor.name)
+          .expected(to_string(wanted->second))
+          .got(to_string(tensor.shape));
+    }
+    matched.emplace(*name, &tensor);
+    missing.erase(wanted);
+  }
+  if (!missing.empty()) {
+    throw Error("the file has no tensor for this weight")
+        .file(file.path())
+        .tensor(missing.begin()->first);
+  }
+  return matched;
+}
+
+GgufVocabulary vocabulary_of(const GgufFile& file) {
+  const auto find = [&](const char* name) {
+    return file.find_value(fmt::format("tokenizer.ggml.{}", name));
+  };
+  const auto read_id = [&](const char* name, std::optional<int64_t>& id) {
+    if (const GgufValue* value = find(name)) id = value->as_int();
+  };
+  const auto read_flag = [&](const char* name, std::optional<bool>& flag) {
+    if (const GgufValue* value = find(name)) flag = value->as_bool();
+  };
+  GgufVocabulary vocabulary;
+  vocabulary.model = file.value("tokenizer.ggml.model").as_string();
+  vocabulary.tokens = file.value("tokenizer.ggml.tokens").as_strings();
+  if (const GgufValue* pre = find("pre")) vocabulary.pre = pre->as_string();
+  if (const GgufValue* scores = find("scores")) vocabulary.scores = scores->as_floats();
+  if (const GgufValue* merges = find("merges")) vocabulary.merges = merges->as_strings();
+  if (const GgufValue* types = find("token_type")) {
+    for (const int64_t type : types->as_ints()) {
+      // Values that no type has stay what they are: out of range.
+      vocabulary.token_types.push_back(
+          static_cast<int32_t>(std::clamp<int64_t>(type, -1, 1 << 16)));
+    }
+  }
+  read_id("bos_token_id", vocabulary.bos_token_id);
+  read_id("eos_token_id", vocabulary.eos_token_id);
+  read_id("unknown_token_id", vocabulary.unk_token_id);
+  read_id("padding_token_id", vocabulary.pad_token_id);
+  read_flag("add_bos_token", vocabulary.add_bos);
+  read_flag("add_eos_token", vocabulary.add_eos);
+  read_flag("add_space_prefix", vocabulary.add_space_prefix);
+  if (const GgufValue* source = file.find_value("tokenizer.chat_template")) {
+    vocabulary.chat_template = source->as_string();
+  }
+  return vocabulary;
+}
+
+}  // namespace
+
+ConversionReport import_gguf(const std::filesystem::path& path,
+                             const std::filesystem::path& destination, std::optional<DType> dtype,
+                             CheckpointWriterOptions writer_options, Progress* progress) {
+  const auto start = std::chrono::steady_clock::now();
+  require_writable_destination(destination, writer_options.overwrite);
+  const GgufFile file = GgufFile::open(path);
+  GgufModel model = read_gguf_model(file);
+  const DType target = dtype.value_or(natural_dtype(file));
+  set_dtype_in_config(model.config, target);
+  const ModelConfig config = ModelConfig::from_json(model.config, path.string());
+  const auto tensors = match_tensors(file, config);
+  const TokenizerFiles tokenizer = make_tokenizer_files(vocabulary_of(file), path.string());
+
+  CheckpointWriter writer(destination, std::move(writer_options));
+  if (progress) progress->begin("converting", static_cast<int64_t>(tensors.size()));
+  ConversionReport report;
+  for (const auto& [name, tensor] : tensors) {
+    Tensor values = file.decode(tensor->name, target);
+    if (model.interleaved_rope && is_query_or_key(name)) {
+      values = rows_to_half_split(values, model.head_dim);
+    }
+    writer.add(name, values);
+    report.bytes_before += tensor->nbytes;
+    ++report.tensors;
+    if (progress) progress->advance(1, name);
+  }
+  writer.add_file("config.json", format_json(model.config));
+  writer.add_file("generation_config.json", format_json(model.generation_config));
+  writer.add_file("tokenizer.json", tokenizer.tokenizer_json);
+  writer.add_file("tokenizer_config.json", tokenizer.tokenizer_config_json);
+  writer.commit();
+  if (progress) progress->end();
+  report.bytes_after = writer.bytes_written();
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace nibble

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/convert/model_files.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "nibble/base/error.h"
+#include "nibble/models/model.h"
+
+namespace nibble {
+namespace {
+
+constexpr const char* kCompanions[] = {"generation_config.json",
+                                       "tokenizer.json",
+                                       "tokenizer_config.json",
+                                       "tokenizer.model",
+                                       "vocab.json",
+                                       "merges.txt",
+                                       "vocab.txt",
+                                       "added_tokens.json",
+                                       "special_tokens_map.json",
+                                       "chat_template.jinja",
+                                       "chat_template.json"};
+
+}  // namespace
+
+void copy_companions(const std::filesystem::path& folder, CheckpointWriter& writer) {
+  for (const char* name : kCompanions) {
+    const std::filesystem::path file = folder / name;
+    if (std::filesystem::is_regular_file(file)) writer.copy_file(file);
+  }
+}
+
+std::optional<DType> dtype_in_config(const nlohmann::ordered_json& config,
+                                     const std::string& file) {
+  for (const char* key : {"dtype", "torch_dtype"}) {
+    const auto it = config.find(key);
+    if (it == config.end() || it->is_null()) continue;
+    const std::optional<DType> dtype =
+        it->is_string() ? dtype_from_torch(it->get<std::string>()) : std::nullopt;
+    if (!dtype || !is_float(*dtype)) {
+      throw Error(fmt::format("bad value of '{}'", key))
+          .file(file)
+          .expected("the name of a float dtype")
+          .got(it->dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace));
+    }
+    return dtype;
+  }
+  return std::nullopt;
+}
+
+void set_dtype_in_config(nlohmann::ordered_json& config, DType dtype) {
+  const bool old_key = config.contains("torch_dtype") && !config.contains("dtype");
+  config[old_key ? "torch_dtype" : "dtype"] = torch_name(dtype);
+}
+
+DType main_dtype(const Checkpoint& checkpoint) {
+  std::map<DType, int64_t> elements;
+  for (const std::string& name : checkpoint.names()) {
+    const TensorInfo& info = checkpoint.info(name);
+    if (is_float(info.dtype)) elements[info.dtype] += info.nbytes / size_of(info.dtype);
+  }
+  std::pair<DType, int64_t> most{DType::kF32, -1};
+  for (const auto& entry : elements) {
+    if (entry.second > most.second) most = entry;
+  }
+  return most.first;
+}
+
+std::vector<ModuleInfo> modules_of(const ModelConfig& config, LoadOptions options) {
+  const WeightLoader recorder(std::move(options));
+  make_model(config, recorder);
+  return recorder.modules();
+}
+
+Tensor dequantize(const Weight& weight, DType dtype, ThreadPool& pool) {
+  constexpr int64_t kRowsPerTask = 16;
+  const int64_t cols = weight.cols();
+  Tensor out = Tensor::empty(dtype, {weight.rows(), cols});
+  pool.parallel_for(weight.rows(), kRowsPerTask, [&](int64_t begin, int64_t end) {
+    Tensor rows = Tensor::empty(DType::kF32, {end - begin, cols});
+    const std::span<float> values = rows.mutable_data<float>();
+    for (int64_t row = begin; row < end; ++row) {
+      weight.decode_row(row, values.subspan(static_cast<size_t>((row - begin) * cols),
+                                            static_cast<size_t>(cols)));
+    }
+    rows = to_dtype(rows, dtype);
+    std::memcpy(out.slice_rows(begin, end).raw(), rows.raw(), static_cast<size_t>(rows.nbytes()));
+  });
+  return out;
+}
+
+bool belongs_to(const std::string& tensor, const std::string& module) {
+  return tensor.size() > module.size() + 1 && tensor.starts_with(module) &&
+         tensor[module.size()] == '.';
+}
+
+}  // namespace nibble

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the conversions of this folder share: reading and rewriting config.json, the companions that
+// travel with a model, and the modules that a config describes.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nibble/base/thread_pool.h"
+#include "nibble/format/weight.h"
+#include "nibble/io/checkpoint.h"
+#include "nibble/io/checkpoint_writer.h"
+#include "nibble/models/config.h"
+#include "nibble/nn/weight_loader.h"
+
+namespace nibble {
+
+// Copies generation_config.json, the tokenizer's files and chat templates, where they exist.
+void copy_companions(const std::filesystem::path& folder, CheckpointWriter& writer);
+
+// The dtype that a config.json names under "dtype" (or the older "torch_dtype"), if any.
+std::optional<DType> dtype_in_config(const nlohmann::ordered_json& config, const std::string& file);
+
+// Sets it, under the key that is there already, "dtype" in a config that has neither.
+void set_dtype_in_config(nlohmann::ordered_json& config, DType dtype);
+
+// The dtype of most of a checkpoint's float elements; float32 when it has none.
+DType main_dtype(const Checkpoint& checkpoint);
+
+// The modules of a model with this config, without its weights, in the order of asking. Which are
+// quantizable follows from `options` (see WeightLoader).
+std::vector<ModuleInfo> modules_of(const ModelConfig& config, LoadOptions options = {});
+
+// Weight::dequantize() with all threads.
+Tensor dequantize(const Weight& weight, DType dtype, ThreadPool& pool);
+
+// True when `tensor` is one of `module`: its weight, bias or side tensors.
+bool belongs_to(const std::string& tensor, const std::string& module);
+
+}  // namespace nibble

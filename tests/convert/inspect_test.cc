@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/convert/inspect.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "nibble/base/error.h"
+#include "nibble/convert/quantize_model.h"
+#include "nibble/io/checkpoint.h"
+#include "nibble/quant/registry.h"
+#include "tests/generate/tiny_model.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+
+class InspectTest : public ::testing::Test {
+ protected:
+  InspectTest() {
+    testing::TinyModel().write(plain_);
+    BitsAndBytesConfig config;
+    config.load_in_4bit = true;
+    config.bnb_4bit_quant_type = "nf4";
+    scheme_ = make_scheme(config);
+    quantize_model(plain_, packed_, *scheme_, pool_);
+  }
+
+  static const InspectedModule& module(const Inspection& inspection, const std::string& name) {
+    const auto found = std::find_if(inspection.modules.begin(), inspection.modules.end(),
+                                    [&](const InspectedModule& m) { return m.name == name; });
+    if (found == inspection.modules.end()) throw Error("no module " + name);
+    return *found;
+  }
+
+  testing::ScratchFolder folder_;
+  const fs::path plain_ = folder_ / "plain", packed_ = folder_ / "packed";
+  ThreadPool pool_{2};
+  std::unique_ptr<Scheme> scheme_;
+};
+
+constexpr int64_t kLinear = 2 * (64 * 64 * 2 + 32 * 64 * 2 + 96 * 64 * 3);
+constexpr int64_t kOther = 96 * 64 + 5 * 64;  // embeddings and norms
+constexpr int64_t kRotaryBuffers = 2 * (16 / 2) * 4;
+
+TEST_F(InspectTest, CountsParametersOnceAndBytesAsStored) {
+  const Inspection plain = inspect_model(plain_, std::nullopt, pool_);
+  EXPECT_EQ(plain.parameters, kLinear + kOther);
+  EXPECT_EQ(plain.bytes, 4 * (kLinear + kOther));
+  EXPECT_EQ(plain.memory_footprint, plain.bytes + kRotaryBuffers);
+  EXPECT_EQ(plain.model_type, "llama");
+  EXPECT_EQ(plain.scheme, "");
+  EXPECT_EQ(module(plain, "lm_head").tied_to, "model.embed_tokens");
+
+  const Inspection packed = inspect_model(packed_, std::nullopt, pool_);
+  EXPECT_EQ(packed.parameters, plain.parameters);
+  EXPECT_EQ(packed.bytes, Checkpoint::open(packed_).total_bytes());
+  // transformers counts the codes, not the scales.
+  EXPECT_EQ(packed.memory_footprint, kLinear / 2 + 4 * kOther + kRotaryBuffers);
+  EXPECT_EQ(packed.scheme, "nf4");
+}
+
+TEST_F(InspectTest, BitsPerWeightIncludeTheScales) {
+  const Inspection packed = inspect_model(packed_, std::nullopt, pool_);
+  const InspectedModule& up = module(packed, "model.layers.0.mlp.up_proj");
+  EXPECT_EQ(up.scheme, "nf4");
+  EXPECT_EQ(up.shape, (Shape{96, 64}));
+  EXPECT_GT(up.bits_per_weight, 4.5);  // 4 bits, one float32 per 64, the code table and the state
+  EXPECT_LT(up.bits_per_weight, 5.0);
+  EXPECT_EQ(module(packed, "model.embed_tokens").bits_per_weight, 32);
+}
+
+TEST_F(InspectTest, ComparesWithTheOriginal) {
+  const Inspection packed = inspect_model(packed_, plain_, pool_);
+  const std::string name = "model.layers.1.self_attn.q_proj";
+  const Tensor original = Checkpoint::open(plain_).tensor(name + ".weight");
+  const Tensor decoded = scheme_->quantize(original, pool_).dequantize();
+  double max_abs = 0, squares = 0, reference = 0;
+  for (size_t i = 0; i < original.data<float>().size(); ++i) {
+    const double a = decoded.data<float>()[i], b = original.data<float>()[i];
+    max_abs = std::max(max_abs, std::abs(a - b));
+    squares += (a - b) * (a - b);
+    reference += b * b;
+  }
+  ASSERT_TRUE(module(packed, name).error);
+  EXPECT_DOUBLE_EQ(module(packed, name).error->max_abs, max_abs);
+  EXPECT_NEAR(module(packed, name).error->relative_rms, std::sqrt(squares / reference), 1e-12);
+  EXPECT_EQ(module(packed, "model.embed_tokens").error->max_abs, 0);
+  EXPECT_FALSE(module(packed, "lm_head").error);
+  // NF4 with blocks of 64 on normal weights (arXiv 2305.14314) errs by about a tenth.
+  EXPECT_NEAR(packed.error->relative_rms, 0.07, 0.04);
+
+  const Inspection same = inspect_model(plain_, plain_, pool_);
+  EXPECT_EQ(same.error->max_abs, 0);
+  EXPECT_EQ(same.error->relative_rms, 0);
+}
+
+TEST_F(InspectTest, AFileOrAnUnknownModelGivesTensorsOnly) {
+  const Inspection file = inspect_model(plain_ / "model.safetensors", std::nullopt, pool_);
+  EXPECT_TRUE(file.modules.empty());
+  EXPECT_EQ(file.tensors.size(), Checkpoint::open(plain_).names().size());
+  EXPECT_EQ(file.parameters, kLinear + kOther);
+  EXPECT_THROW(inspect_model(plain_ / "model.safetensors", plain_, pool_), Error);
+
+  auto config = testing::TinyModel().config();
+  config["model_type"] = "mystery";
+  write_json_file(plain_ / "config.json", config);
+  const Inspection unknown = inspect_model(plain_, std::nullopt, pool_);
+  EXPECT_TRUE(unknown.modules.empty());
+  EXPECT_NE(unknown.note.find("mystery"), std::string::npos);
+}
+
+TEST_F(InspectTest, RefusesToCompareDifferentModels) {
+  testing::TinyModel wider;
+  wider.intermediate = 128;
+  wider.write(folder_ / "wider");
+  EXPECT_THROW(inspect_model(packed_, folder_ / "wider", pool_), Error);
+}
+
+}  // namespace
+}  // namespace nibble

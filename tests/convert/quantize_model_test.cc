@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/convert/quantize_model.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "nibble/base/atomic_file.h"
+#include "nibble/base/error.h"
+#include "nibble/convert/convert_model.h"
+#include "nibble/io/checkpoint.h"
+#include "nibble/io/json_file.h"
+#include "nibble/quant/registry.h"
+#include "tests/generate/tiny_model.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool same_bytes(const Tensor& a, const Tensor& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() &&
+         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.nbytes())) == 0;
+}
+
+BitsAndBytesConfig config_of(const std::string& scheme) {
+  BitsAndBytesConfig config;
+  config.load_in_8bit = scheme == "int8";
+  config.load_in_4bit = !config.load_in_8bit;
+  if (config.load_in_4bit) config.bnb_4bit_quant_type = scheme;
+  return config;
+}
+
+class QuantizeModelTest : public ::testing::Test {
+ protected:
+  QuantizeModelTest() { write(testing::TinyModel()); }
+
+  void write(const testing::TinyModel& model) { model.write(source_); }
+
+  ConversionReport quantize(const BitsAndBytesConfig& config, Progress* progress = nullptr) {
+    const auto scheme = make_scheme(config);
+    return quantize_model(source_, packed_, *scheme, pool_, {}, progress);
+  }
+
+  testing::ScratchFolder folder_;
+  const fs::path source_ = folder_ / "plain", packed_ = folder_ / "packed";
+  const fs::path back_ = folder_ / "back";
+  ThreadPool pool_{2};
+};
+
+TEST_F(QuantizeModelTest, PacksLinearLayersAndCopiesTheRest) {
+  for (const std::string name : {"nf4", "fp4", "int8"}) {
+    fs::remove_all(packed_);
+    const BitsAndBytesConfig config = config_of(name);
+    const ConversionReport report = quantize(config);
+    EXPECT_EQ(report.modules_converted, 14);
+    EXPECT_LT(report.bytes_after, report.bytes_before);
+
+    const auto scheme = make_scheme(config);
+    const Checkpoint plain = Checkpoint::open(source_), packed = Checkpoint::open(packed_);
+    int64_t tensors = 0;
+    for (const std::string& tensor : plain.names()) {
+      const bool linear = tensor.find("proj") != std::string::npos;
+      if (!linear) {
+        EXPECT_TRUE(same_bytes(plain.tensor(tensor), packed.tensor(tensor))) << tensor;
+        ++tensors;
+        continue;
+      }
+      const std::string module = tensor.substr(0, tensor.size() - std::string(".weight").size());
+      const Weight weight = scheme->quantize(plain.tensor(tensor), pool_);
+      for (const NamedTensor& part : scheme->save(weight, module)) {
+        EXPECT_TRUE(same_bytes(packed.tensor(part.name), part.tensor)) << part.name;
+        ++tensors;
+      }
+    }
+    EXPECT_EQ(tensors, static_cast<int64_t>(packed.names().size()));
+    EXPECT_EQ(report.tensors, tensors);
+  }
+}
+
+TEST_F(QuantizeModelTest, WritesWhatTransformersNeedsToLoadIt) {
+  write_file_atomically(source_ / "generation_config.json", "{\"do_sample\": true}\n");
+  quantize(config_of("nf4"));
+  const auto config = read_json_file(packed_ / "config.json");
+  EXPECT_EQ(config.at("quantization_config").at("quant_method"), "bitsandbytes");
+  EXPECT_EQ(config.at("quantization_config").at("bnb_4bit_quant_type"), "nf4");
+  EXPECT_EQ(config.at("dtype"), "float32");
+  EXPECT_EQ(config.at("hidden_size"), 64);
+  for (const char* file : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
+    EXPECT_EQ(read_text_file(packed_ / file), read_text_file(source_ / file)) << file;
+  }
+}
+
+TEST_F(QuantizeModelTest, LeavesSkippedModulesAndTheHeadAlone) {
+  testing::TinyModel untied;
+  untied.tied = false;
+  write(untied);
+  BitsAndBytesConfig config = config_of("int8");
+  const ConversionReport automatic = quantize(config);
+  EXPECT_EQ(automatic.modules_converted, 14);
+  EXPECT_EQ(automatic.modules_kept, 1);  // lm_head
+  EXPECT_FALSE(Checkpoint::open(packed_).contains("lm_head.SCB"));
+
+  fs::remove_all(packed_);
+  config.llm_int8_skip_modules = {"lm_head", "down_proj"};
+  EXPECT_EQ(quantize(config).modules_kept, 3);
+  const Checkpoint packed = Checkpoint::open(packed_);
+  EXPECT_FALSE(packed.contains("model.layers.0.mlp.down_proj.SCB"));
+  EXPECT_TRUE(packed.contains("model.layers.0.mlp.up_proj.SCB"));
+  EXPECT_EQ(read_json_file(packed_ / "config.json")["quantization_config"]["llm_int8_skip_modules"],
+            (nlohmann::ordered_json{"lm_head", "down_proj"}));
+}
+
+TEST_F(QuantizeModelTest, RefusesAQuantizedModel) {
+  quantize(config_of("nf4"));
+  EXPECT_THROW(quantize_model(packed_, back_, *make_scheme(config_of("int8")), pool_), Error);
+  EXPECT_FALSE(fs::exists(back_));
+}
+
+TEST_F(QuantizeModelTest, KeepsAnExistingDestinationUnlessTold) {
+  fs::create_directories(packed_);
+  write_file_atomically(packed_ / "precious.txt", "mine");
+  EXPECT_THROW(quantize(config_of("nf4")), Error);
+  EXPECT_EQ(read_text_file(packed_ / "precious.txt"), "mine");
+  CheckpointWriterOptions overwrite;
+  overwrite.overwrite = true;
+  quantize_model(source_, packed_, *make_scheme(config_of("nf4")), pool_, overwrite);
+  EXPECT_TRUE(fs::exists(packed_ / "model.safetensors"));
+  EXPECT_EQ(read_text_file(packed_ / "precious.txt"), "mine");
+}
+
+class StopsAfter : public Progress {
+ public:
+  explicit StopsAfter(int steps) : left_(steps) {}
+  void advance(int64_t, std::string_view) override {
+    if (--left_ < 0) throw Interrupted();
+  }
+
+ private:
+  int left_;
+};
+
+TEST_F(QuantizeModelTest, AnInterruptionLeavesNothingBehind) {
+  StopsAfter progress(5);
+  EXPECT_THROW(quantize(config_of("nf4"), &progress), Interrupted);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()), 1);
+}
+
+TEST_F(QuantizeModelTest, NamesTheTensorThatIsNotFinite) {
+  const std::string bad = "model.layers.1.mlp.up_proj.weight";
+  testing::TinyModel model;
+  CheckpointWriterOptions options;
+  options.overwrite = true;
+  CheckpointWriter writer(source_, options);
+  for (auto [name, tensor] : model.tensors()) {
+    if (name == bad) tensor.mutable_data<float>()[7] = std::numeric_limits<float>::infinity();
+    writer.add(name, tensor);
+  }
+  writer.commit();
+  try {
+    quantize(config_of("nf4"));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find(bad), std::string::npos) << error.what();
+  }
+  EXPECT_FALSE(fs::exists(packed_));
+}
+
+TEST_F(QuantizeModelTest, NamesAMissingWeight) {
+  CheckpointWriterOptions options;
+  options.overwrite = true;
+  CheckpointWriter writer(source_, options);
+  for (const auto& [name, tensor] : testing::TinyModel().tensors()) {
+    if (name != "model.layers.1.mlp.up_proj.weight") writer.add(name, tensor);
+  }
+  writer.commit();
+  try {
+    quantize(config_of("nf4"));
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("up_proj"), std::string::npos) << error.what();
+  }
+}
+
+TEST_F(QuantizeModelTest, DequantizeGivesTheValuesThatTheCodesDecodeTo) {
+  for (const std::string name : {"nf4", "int8"}) {
+    fs::remove_all(packed_);
+    fs::remove_all(back_);
+    BitsAndBytesConfig config = config_of(name);
+    config.bnb_4bit_use_double_quant = name == "nf4";
+    quantize(config);
+    const ConversionReport report = dequantize_model(packed_, back_, std::nullopt, pool_);
+    EXPECT_EQ(report.modules_converted, 14);
+    const Checkpoint plain = Checkpoint::open(source_), back = Checkpoint::open(back_);
+    EXPECT_EQ(back.names(), plain.names());
+    const auto scheme = make_scheme(config);
+    for (const std::string& tensor : plain.names()) {
+      const bool linear = tensor.find("proj") != std::string::npos;
+      const Tensor expected = linear ? scheme->quantize(plain.tensor(tensor), pool_).dequantize()
+                                     : plain.tensor(tensor);
+      EXPECT_TRUE(same_bytes(back.tensor(tensor), expected)) << tensor;
+    }
+    EXPECT_FALSE(read_json_file(back_ / "config.json").contains("quantization_config"));
+  }
+}
+
+TEST_F(QuantizeModelTest, DequantizeCastsAllFloatsWhenAsked) {
+  quantize(config_of("nf4"));
+  dequantize_model(packed_, back_, DType::kBF16, pool_);
+  const Checkpoint back = Checkpoint::open(back_);
+  for (const std::string& name : back.names()) {
+    EXPECT_EQ(back.info(name).dtype, DType::kBF16) << name;
+  }
+  EXPECT_EQ(read_json_file(back_ / "config.json").at("dtype"), "bfloat16");
+  EXPECT_THROW(dequantize_model(source_, folder_ / "no", std::nullopt, pool_), Error);
+}
+
+TEST_F(QuantizeModelTest, ConvertRewritesShardsAndDtype) {
+  CheckpointWriterOptions small;
+  small.max_shard_size = 50000;
+  convert_model(source_, back_, DType::kF16, small);
+  EXPECT_TRUE(fs::exists(back_ / "model.safetensors.index.json"));
+  const Checkpoint plain = Checkpoint::open(source_), back = Checkpoint::open(back_);
+  EXPECT_GT(back.files().size(), 1u);
+  EXPECT_EQ(back.names(), plain.names());
+  for (const std::string& name : back.names()) {
+    EXPECT_TRUE(same_bytes(back.tensor(name), to_dtype(plain.tensor(name), DType::kF16))) << name;
+  }
+  EXPECT_EQ(read_json_file(back_ / "config.json").at("dtype"), "float16");
+  quantize(config_of("nf4"));
+  EXPECT_THROW(convert_model(packed_, folder_ / "no", DType::kF16), Error);
+}
+
+}  // namespace
+}  // namespace nibble
