@@ -41,7 +41,7 @@ class Stories260K : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(Stories260K, TellsTheKnownStoryFromNothing) {
-  const std::string story = greedy("", 199).text;  // 200 positions, BOS included
+  const std::string story = greedy("", 200).text;
   std::string expected = read_text_file(golden_ / "expected_greedy_200.txt");
   if (expected.ends_with('\n')) expected.pop_back();
   EXPECT_EQ(story, expected);
