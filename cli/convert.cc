@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// nibble convert SRC DST: a Hugging Face folder from a GGUF file, or from safetensors anew.
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/conversion_report.h"
+#include "cli/options.h"
+#include "cli/terminal.h"
+#include "nibble/nibble.h"
+
+namespace nibble::cli {
+namespace {
+
+struct ConvertOptions {
+  std::string source, destination, dtype;
+  OutputOptions output;
+  CommonOptions common;
+};
+
+void convert(const ConvertOptions& options) {
+  const std::optional<DType> dtype = parse_dtype("--dtype", options.dtype);
+  const CheckpointWriterOptions writer = writer_options(options.output);
+  make_pool(options.common);  // refuses a device that is not there
+  if (!std::filesystem::exists(options.source)) {
+    throw Error("no such file or folder").file(options.source);
+  }
+  ProgressBar progress(options.common.quiet);
+  print_report("converted", options.destination,
+               convert_model(options.source, options.destination, dtype, writer, &progress),
+               options.common);
+}
+
+}  // namespace
+
+void add_convert_command(CLI::App& app) {
+  auto options = std::make_shared<ConvertOptions>();
+  CLI::App* command = app.add_subcommand("convert", "Make a Hugging Face model folder");
+  command->footer(
+      "\nReads a GGUF file (llama, qwen2, qwen3; weights, tokenizer and chat template) or a\n"
+      "safetensors model. The weights of a quantized GGUF come decoded, as bfloat16 unless "
+      "--dtype\n"
+      "says otherwise.\n\n"
+      "Examples:\n"
+      "  nibble convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2\n"
+      "  nibble convert model model-f16 --dtype float16 --max-shard-size 2GB\n");
+  command->add_option("source", options->source, ".gguf file, model folder or .safetensors file")
+      ->required();
+  command->add_option("destination", options->destination, "Model folder to write")->required();
+  command->add_option("--dtype", options->dtype,
+                      "float32, float16 or bfloat16 for all weights (default: the source's)");
+  add_output_options(*command, options->output);
+  add_common_options(*command, options->common);
+  command->callback([options] { convert(*options); });
+}
+
+}  // namespace nibble::cli
