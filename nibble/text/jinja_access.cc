@@ -116,7 +116,7 @@ Text slice_text(const Text& text, const Value* start, const Value* stop, const V
   offsets.push_back(bytes.size());
   Text out;
   for (const size_t i : positions(range, budget)) {
-    out.append(text.substr(offsets[i], offsets[i + 1]));
+    out.append(text, offsets[i], offsets[i + 1]);
   }
   return out;
 }

@@ -351,10 +351,10 @@ class BraceFormatter {
     Text out;
     size_t done = 0, at = 0;
     while ((at = bytes.find_first_of("{}", done)) != std::string::npos) {
-      out.append(format.substr(done, at));
+      out.append(format, done, at);
       budget_.spend_bytes(at - done + 1);
       if (at + 1 < bytes.size() && bytes[at + 1] == bytes[at]) {
-        out.append(format.substr(at, at + 1));
+        out.append(format, at, at + 1);
         done = at + 2;
         continue;
       }
@@ -364,7 +364,7 @@ class BraceFormatter {
       if (static_cast<int64_t>(out.size()) > kMaxStringBytes) budget_.spend_string(out.size());
       done = end + 1;
     }
-    out.append(format.substr(done, format.size()));
+    out.append(format, done, format.size());
     return out;
   }
 

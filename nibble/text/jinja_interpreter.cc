@@ -104,17 +104,15 @@ Interpreter::Flow Interpreter::run(const ast::Body& body, const ScopePtr& scope)
   return Flow::kNormal;
 }
 
-Interpreter::Flow Interpreter::capture(const ast::Body& body, const ScopePtr& scope,
-                                       Text& captured) {
-  Text* const outer = std::exchange(out_, &captured);
-  try {
-    const Flow flow = run(body, scope);
-    out_ = outer;
-    return flow;
-  } catch (...) {
-    out_ = outer;
-    throw;
-  }
+template <typename F>
+auto Interpreter::capture(Text& captured, F produce) {
+  struct Redirect {
+    Text*& place;
+    Text* outer;
+    ~Redirect() { place = outer; }
+  };
+  const Redirect redirect{out_, std::exchange(out_, &captured)};
+  return produce();
 }
 
 Interpreter::Flow Interpreter::run(const ast::Data& data, const ScopePtr&) {
@@ -142,7 +140,7 @@ Interpreter::Flow Interpreter::run(const ast::Set& set, const ScopePtr& scope) {
 Interpreter::Flow Interpreter::run(const ast::SetBlock& set, const ScopePtr& scope) {
   Text text;
   const ScopePtr inner = inner_scope(scope);
-  const Flow flow = capture(set.body, inner, text);
+  const Flow flow = capture(text, [&] { return run(set.body, inner); });
   if (flow != Flow::kNormal) return flow;
   assign(set.target, set.filter ? filter_block(*set.filter, text, inner) : Value(text), *scope);
   return Flow::kNormal;
@@ -151,7 +149,7 @@ Interpreter::Flow Interpreter::run(const ast::SetBlock& set, const ScopePtr& sco
 Interpreter::Flow Interpreter::run(const ast::FilterBlock& block, const ScopePtr& scope) {
   Text text;
   const ScopePtr inner = inner_scope(scope);
-  const Flow flow = capture(block.body, inner, text);
+  const Flow flow = capture(text, [&] { return run(block.body, inner); });
   if (flow == Flow::kNormal) write(to_text(filter_block(*block.filter, text, inner), budget_));
   return flow;
 }
@@ -210,15 +208,12 @@ Interpreter::Flow Interpreter::run_loop(const ast::For& loop, const Value& itera
     recurse = [&loop, scope, depth](Interpreter& self, const Arguments& given) {
       const BoundArguments args("loop()", given, {"iterable"}, 1);
       Text text;
-      Text* const outer = std::exchange(self.out_, &text);
-      self.run_loop(loop, *args[0], scope, depth + 1);
-      self.out_ = outer;
+      self.capture(text, [&] { return self.run_loop(loop, *args[0], scope, depth + 1); });
       return Value(text);
     };
   }
   const Value loop_object = state->object(recurse, iterable.depth());
   bool ran = false;
-  Flow flow = Flow::kNormal;
   while (auto item = state->next()) {
     budget_.spend_steps(1);
     ran = true;
@@ -228,8 +223,7 @@ Interpreter::Flow Interpreter::run_loop(const ast::For& loop, const Value& itera
     if (run(loop.body, inner) == Flow::kBreak) break;
   }
   state->forget();
-  if (!ran) flow = run(loop.otherwise, inner_scope(scope));
-  return flow;
+  return ran ? Flow::kNormal : run(loop.otherwise, inner_scope(scope));
 }
 
 // ---- calls ----
@@ -304,7 +298,7 @@ Value Interpreter::call_macro(const ast::Callable& callable, const ScopePtr& clo
     scope->variables.insert_or_assign(parameters[i], std::move(value));
   }
   Text text;
-  capture(callable.body, scope, text);
+  capture(text, [&] { return run(callable.body, scope); });
   return text;
 }
 

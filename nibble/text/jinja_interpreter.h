@@ -76,8 +76,9 @@ class Interpreter {
 
   Flow run_loop(const ast::For& loop, const Value& iterable, const ScopePtr& scope, int depth);
   Puller filtered(const ast::For& loop, const Value& iterable, const ScopePtr& scope);
-  // Runs a body with its output put aside.
-  Flow capture(const ast::Body& body, const ScopePtr& scope, Text& captured);
+  // Calls `produce` with all output going to `captured`.
+  template <typename F>
+  auto capture(Text& captured, F produce);
   Value make_macro(std::shared_ptr<const ast::Callable> callable, const ScopePtr& closure);
   Value call_macro(const ast::Callable& callable, const ScopePtr& closure, const Arguments& given);
 

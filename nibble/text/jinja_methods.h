@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The methods that Python's str, list, tuple, dict and int have and a template may call.
+// The methods that Python's str, list, tuple and dict have and a template may call.
 #pragma once
 
 #include <optional>

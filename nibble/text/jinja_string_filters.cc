@@ -41,7 +41,7 @@ Text title(const Text& text) {
     if (!is_python_space(c) && std::u32string_view(U"-({[<").find(c) == std::u32string_view::npos)
       continue;
     if (here > begin) flush(here);
-    out.append(text.substr(here, at));
+    out.append(text, here, at);
     begin = at;
   }
   if (begin < bytes.size()) flush(bytes.size());

@@ -388,7 +388,7 @@ Text replace_text(const Text& text, const Text& from, const Text& to, int64_t co
     budget.spend_steps(1);
     budget.spend_bytes(hit - done);
     budget.spend_bytes(to.size());
-    out.append(text.substr(done, hit));
+    out.append(text, done, hit);
     out.append(to);
     if (static_cast<int64_t>(out.size()) > kMaxStringBytes) budget.spend_string(out.size());
     done = hit + from.size();
@@ -398,7 +398,7 @@ Text replace_text(const Text& text, const Text& from, const Text& to, int64_t co
       at = hit + utf8_length(text.bytes()[hit]);
     }
   }
-  out.append(text.substr(done, text.size()));
+  out.append(text, done, text.size());
   return out;
 }
 

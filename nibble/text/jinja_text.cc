@@ -76,10 +76,14 @@ void Text::mark(size_t begin, size_t end) {
   }
 }
 
-void Text::append(const Text& other) {
+void Text::append(const Text& other, size_t begin, size_t end) {
   const size_t base = bytes_.size();
-  bytes_ += other.bytes_;
-  for (const Span& span : other.user_) mark(base + span.begin, base + span.end);
+  bytes_.append(other.bytes_, begin, end - begin);
+  auto span = std::lower_bound(other.user_.begin(), other.user_.end(), begin,
+                               [](const Span& s, size_t place) { return s.end <= place; });
+  for (; span != other.user_.end() && span->begin < end; ++span) {
+    mark(base + std::max(span->begin, begin) - begin, base + std::min(span->end, end) - begin);
+  }
 }
 
 void Text::append(std::string_view bytes, bool from_user) {
@@ -89,13 +93,9 @@ void Text::append(std::string_view bytes, bool from_user) {
 }
 
 Text Text::substr(size_t begin, size_t end) const {
-  Text out(bytes_.substr(begin, end - begin));
+  Text out;
+  out.append(*this, begin, end);
   out.markup_ = markup_;
-  auto span = std::lower_bound(user_.begin(), user_.end(), begin,
-                               [](const Span& s, size_t place) { return s.end <= place; });
-  for (; span != user_.end() && span->begin < end; ++span) {
-    out.mark(std::max(span->begin, begin) - begin, std::min(span->end, end) - begin);
-  }
   return out;
 }
 
@@ -207,6 +207,7 @@ Text escape_html(const Text& text) {
 size_t find_bytes(std::string_view text, std::string_view needle, size_t from) {
   if (from > text.size()) return std::string_view::npos;
   if (needle.empty()) return from;
+  if (needle.size() == 1) return text.find(needle[0], from);
   const void* hit = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
   if (!hit) return std::string_view::npos;
   return static_cast<size_t>(static_cast<const char*>(hit) - text.data());

@@ -28,7 +28,8 @@ class Text {
   Text as_markup() const;
   Text as_plain() const;
 
-  void append(const Text& other);
+  void append(const Text& other) { append(other, 0, other.size()); }
+  void append(const Text& other, size_t begin, size_t end);  // other.substr(begin, end)
   void append(std::string_view bytes, bool from_user = false);
   Text substr(size_t begin, size_t end) const;
 
@@ -68,8 +69,7 @@ bool is_python_space(char32_t c);
 Text strip_left(const Text& text, const std::string* characters = nullptr);
 Text strip_right(const Text& text, const std::string* characters = nullptr);
 
-// Full Unicode case mapping. A mapped text counts as user text from its first to its last user
-// character when the mapping changes lengths, else exactly where it did.
+// Full Unicode case mapping, each run of one origin by itself.
 Text to_upper(const Text& text);
 Text to_lower(const Text& text);
 Text to_capitalized(const Text& text);
