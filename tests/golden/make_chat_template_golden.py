@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes chat_template_golden.json: templates, their inputs, and what Jinja2 makes of them under the
-settings that transformers renders chat templates with.
+"""Writes chat_template_golden.json: templates, their inputs, and what Jinja2 makes of them under
+the settings that transformers renders chat templates with.
 
 Made with jinja2 3.1.6 (the file records it). Run: python3 make_chat_template_golden.py
 With --templates DIR --output FILE it writes the same for every *.jinja file in DIR; the test
-ChatTemplateGolden.OtherTemplates reads FILE when it is named chat_template_golden.json and its folder is
-in the environment variable NIBBLE_CHAT_TEMPLATE_GOLDEN.
+ChatTemplateGolden.OtherTemplates reads FILE when it is named chat_template_golden.json and its
+folder is in the environment variable NIBBLE_CHAT_TEMPLATE_GOLDEN.
 """
 
 import argparse
