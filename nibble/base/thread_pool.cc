@@ -61,13 +61,14 @@ void ThreadPool::run(int64_t count, int64_t grain, Call call, const void* contex
   grain_ = grain;
   failure_ = nullptr;
   next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  joined_.store(kOpen, std::memory_order_release);
   epoch_.fetch_add(1, std::memory_order_seq_cst);
   if (sleeping_.load(std::memory_order_seq_cst) > 0) epoch_.notify_all();
 
   work_on_job();
+  joined_.fetch_and(~kOpen, std::memory_order_acq_rel);
   int spins = 0;
-  while (busy_.load(std::memory_order_acquire) > 0) {
+  while (joined_.load(std::memory_order_acquire) > 0) {
     if (++spins < kSpinsBeforeYield) {
       pause();
     } else {
@@ -75,6 +76,18 @@ void ThreadPool::run(int64_t count, int64_t grain, Call call, const void* contex
     }
   }
   if (failure_) std::rethrow_exception(failure_);
+}
+
+// False when the job is over: its fields may change at any time and must not be read.
+bool ThreadPool::join_job() {
+  int joined = joined_.load(std::memory_order_relaxed);
+  while ((joined & kOpen) != 0) {
+    if (joined_.compare_exchange_weak(joined, joined + 1, std::memory_order_acq_rel,
+                                      std::memory_order_relaxed)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void ThreadPool::work_on_job() {
@@ -103,11 +116,11 @@ void ThreadPool::worker_loop() {
       sleeping_.fetch_sub(1, std::memory_order_relaxed);
     }
     if (epoch_.load(std::memory_order_acquire) == seen) continue;  // spurious wake
-    // run() waits for every worker, so at most one epoch can have passed.
-    ++seen;
+    seen = epoch_.load(std::memory_order_acquire);
     if (stop_.load()) return;
+    if (!join_job()) continue;
     work_on_job();
-    busy_.fetch_sub(1, std::memory_order_release);
+    joined_.fetch_sub(1, std::memory_order_release);
   }
 }
 

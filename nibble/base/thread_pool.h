@@ -2,7 +2,8 @@
 //
 // One pool of threads for all parallel loops. A decode step runs hundreds of loops of tens of
 // microseconds, so workers spin briefly before they sleep, and chunks are claimed one by one so
-// that a descheduled thread holds back one chunk and not its whole share.
+// that a descheduled thread holds back one chunk and not its whole share. A worker that comes late
+// to a loop is not waited for: when another process takes its core, the rest go on without it.
 //
 // Results never depend on the number of threads as long as each index writes its own output.
 #pragma once
@@ -41,16 +42,18 @@ class ThreadPool {
   }
 
  private:
+  static constexpr int kOpen = 1 << 30;
   using Call = void (*)(const void* context, int64_t begin, int64_t end);
 
   void run(int64_t count, int64_t grain, Call call, const void* context);
+  bool join_job();
   void work_on_job();
   void worker_loop();
 
   std::vector<std::thread> workers_;
   std::mutex one_job_;
 
-  // The current job; written by run() before `epoch_` changes.
+  // The current job; written by run() while no worker has joined one.
   Call call_ = nullptr;
   const void* context_ = nullptr;
   int64_t count_ = 0, grain_ = 1;
@@ -58,8 +61,8 @@ class ThreadPool {
   std::mutex failure_mutex_;
 
   alignas(64) std::atomic<int64_t> next_{0};    // first index not yet claimed
+  alignas(64) std::atomic<int> joined_{0};      // workers on the job, plus kOpen while one may join
   alignas(64) std::atomic<uint32_t> epoch_{0};  // number of jobs started
-  alignas(64) std::atomic<int> busy_{0};        // workers that have not finished the job
   alignas(64) std::atomic<int> sleeping_{0};
   std::atomic<bool> stop_{false};
 };
