@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What an op needs besides its operands, passed explicitly: no globals. Ops are functions from
-// tensors to new tensors; none writes to its inputs, so a recorder of backward steps can be added
-// to a Context without touching a model.
+// tensors to new tensors; none writes to its inputs, so a tape that records backward steps can join
+// the Context without a change to any model.
 #pragma once
 
 #include "nibble/backend/backend.h"

@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "nibble/text/utf8.h"
+#include "nibble/base/utf8.h"
 
 namespace nibble {
 namespace {

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "nibble/base/error.h"
-#include "nibble/text/utf8.h"
+#include "nibble/base/utf8.h"
 #include "nibble/text/word_cache.h"
 
 namespace nibble {

@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include "nibble/text/utf8.h"
+#include "nibble/base/utf8.h"
 
 namespace nibble {
 namespace {

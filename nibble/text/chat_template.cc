@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "nibble/base/error.h"
-#include "nibble/text/jinja_interpreter.h"
-#include "nibble/text/jinja_parser.h"
-#include "nibble/text/utf8.h"
+#include "nibble/base/utf8.h"
+#include "nibble/text/jinja/interpreter.h"
+#include "nibble/text/jinja/parser.h"
 
 namespace nibble {
 namespace {

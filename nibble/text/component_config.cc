@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "nibble/text/utf8.h"
+#include "nibble/base/utf8.h"
 
 namespace nibble {
 

@@ -9,11 +9,11 @@
 #include <utility>
 #include <vector>
 
+#include "nibble/base/utf8.h"
 #include "nibble/text/byte_level.h"
 #include "nibble/text/component_config.h"
 #include "nibble/text/metaspace.h"
 #include "nibble/text/replace.h"
-#include "nibble/text/utf8.h"
 
 namespace nibble {
 namespace {

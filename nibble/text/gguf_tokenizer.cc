@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "nibble/base/error.h"
+#include "nibble/base/utf8.h"
 #include "nibble/text/gguf_pre_tokenizer.h"
-#include "nibble/text/utf8.h"
 #include "nibble/text/vocabulary.h"
 
 namespace nibble {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/text/metaspace.h"
 
-#include "nibble/text/utf8.h"
+#include "nibble/base/utf8.h"
 
 namespace nibble {
 

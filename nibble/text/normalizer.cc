@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "nibble/base/utf8.h"
 #include "nibble/text/component_config.h"
 #include "nibble/text/replace.h"
-#include "nibble/text/utf8.h"
 
 namespace nibble {
 namespace {

@@ -5,12 +5,12 @@
 #include <optional>
 #include <utility>
 
+#include "nibble/base/utf8.h"
 #include "nibble/text/byte_level.h"
 #include "nibble/text/component_config.h"
 #include "nibble/text/metaspace.h"
 #include "nibble/text/regex.h"
 #include "nibble/text/split.h"
-#include "nibble/text/utf8.h"
 
 namespace nibble {
 namespace {

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "nibble/base/error.h"
+#include "nibble/base/utf8.h"
 #include "nibble/text/regex_syntax.h"
-#include "nibble/text/utf8.h"
 
 namespace nibble {
 namespace {

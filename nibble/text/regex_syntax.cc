@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "nibble/base/error.h"
-#include "nibble/text/utf8.h"
+#include "nibble/base/utf8.h"
 
 namespace nibble {
 namespace {

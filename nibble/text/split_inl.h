@@ -5,7 +5,7 @@
 
 #include <utility>
 
-#include "nibble/text/utf8.h"
+#include "nibble/base/utf8.h"
 
 namespace nibble {
 

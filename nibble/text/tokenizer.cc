@@ -6,9 +6,9 @@
 #include <utility>
 
 #include "nibble/base/error.h"
+#include "nibble/base/utf8.h"
 #include "nibble/text/text_collector.h"
 #include "nibble/text/tokenizer_parts.h"
-#include "nibble/text/utf8.h"
 
 namespace nibble {
 

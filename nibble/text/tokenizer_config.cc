@@ -10,7 +10,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/base/mapped_file.h"
-#include "nibble/text/utf8.h"
+#include "nibble/base/utf8.h"
 
 namespace nibble {
 namespace {

@@ -9,9 +9,9 @@
 
 #include "nibble/base/error.h"
 #include "nibble/base/mapped_file.h"
+#include "nibble/base/utf8.h"
 #include "nibble/text/bpe_json.h"
 #include "nibble/text/tokenizer_parts.h"
-#include "nibble/text/utf8.h"
 
 namespace nibble {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/text/chat_template.h"
-#include "nibble/text/jinja_limits.h"
+#include "nibble/text/jinja/limits.h"
 
 namespace nibble {
 namespace {

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The filters of Jinja2: what may stand behind `|`. They live in jinja_string_filters.cc,
+// jinja_sequence_filters.cc and jinja_value_filters.cc, one table each.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "nibble/text/jinja/value.h"
+
+namespace nibble::jinja {
+
+using FilterFunction = Value (*)(Interpreter&, const Value& subject, const Arguments&);
+
+struct FilterEntry {
+  std::string_view name;
+  FilterFunction function;
+};
+
+std::span<const FilterEntry> string_filters();
+std::span<const FilterEntry> sequence_filters();
+std::span<const FilterEntry> value_filters();
+
+// Null for a name that is no filter.
+FilterFunction find_filter(std::string_view name);
+
+}  // namespace nibble::jinja

@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/text/jinja/format.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+#include "nibble/base/utf8.h"
+#include "nibble/text/jinja/operators.h"
+
+namespace nibble::jinja {
+namespace {
+
+// Wide enough for any text; a hostile "%999999999d" must not cost memory.
+constexpr int kMaxFieldWidth = 10'000;
+
+// One conversion: the union of what % and {} can ask for.
+struct Spec {
+  char32_t fill = ' ';
+  char align = '\0';  // '<', '>', '^', '=' or 0 for the type's own
+  char sign = '-';    // '-', '+' or ' '
+  bool alternate = false;
+  bool grouped = false;
+  int width = 0;
+  int precision = -1;
+  char type = '\0';
+};
+
+std::string group_thousands(const std::string& digits) {
+  const size_t whole = std::min(digits.find_first_not_of("0123456789"), digits.size());
+  std::string out;
+  for (size_t i = 0; i < whole; ++i) {
+    if (i > 0 && (whole - i) % 3 == 0) out += ',';
+    out += digits[i];
+  }
+  return out + digits.substr(whole);
+}
+
+// Digits of the absolute value; the caller puts the sign.
+std::string integer_digits(int64_t value, const Spec& spec) {
+  const uint64_t size = value < 0 ? 0 - static_cast<uint64_t>(value) : static_cast<uint64_t>(value);
+  switch (spec.type) {
+    case 'x':
+      return (spec.alternate ? "0x" : "") + fmt::format("{:x}", size);
+    case 'X':
+      return (spec.alternate ? "0X" : "") + fmt::format("{:X}", size);
+    case 'o':
+      return (spec.alternate ? "0o" : "") + fmt::format("{:o}", size);
+    case 'b':
+      return (spec.alternate ? "0b" : "") + fmt::format("{:b}", size);
+    default:
+      return fmt::format("{}", size);
+  }
+}
+
+std::string float_digits(double value, const Spec& spec) {
+  char buffer[512];
+  const int precision = std::min(spec.precision < 0 ? 6 : spec.precision, 100);
+  const char conversion[] = {'%', '.', '*', spec.type == 'F' ? 'f' : spec.type, '\0'};
+  const int size = std::snprintf(buffer, sizeof buffer, conversion, precision, std::abs(value));
+  return std::string(buffer, static_cast<size_t>(std::clamp(size, 0, 511)));
+}
+
+Text pad(const Text& body, const std::string& sign, const Spec& spec, char natural_align,
+         Budget& budget) {
+  const auto size = static_cast<int>(length_in_code_points(body.bytes()) + sign.size());
+  const int gap = std::max(spec.width - size, 0);
+  budget.spend_string(body.size() + static_cast<size_t>(gap) * 4);
+  const char align = spec.align ? spec.align : natural_align;
+  const int left = align == '<' ? 0 : align == '^' ? gap / 2 : gap;
+  std::string fill;
+  append_utf8(fill, spec.fill);
+  Text out;
+  if (align == '=') out.append(sign);
+  for (int i = 0; i < left; ++i) out.append(fill);
+  if (align != '=') out.append(sign);
+  out.append(body);
+  for (int i = left; i < gap; ++i) out.append(fill);
+  return out;
+}
+
+std::string sign_of(bool negative, const Spec& spec) {
+  return negative ? "-" : spec.sign == '-' ? "" : std::string(1, spec.sign);
+}
+
+Text format_string(const Text& text, const Spec& spec, Budget& budget) {
+  Text body = text;
+  if (spec.precision >= 0) {
+    body = text.substr(0, byte_offset(text.bytes(), static_cast<size_t>(spec.precision)));
+  }
+  return pad(body, "", spec, '<', budget);
+}
+
+Text format_number(const Value& value, const Spec& spec, Budget& budget) {
+  std::string digits;
+  const double number = *as_number(value);
+  bool negative = number < 0 || (value.get<double>() && std::signbit(number));
+  if (std::string_view("eEfFgG").find(spec.type) != std::string_view::npos) {
+    digits = float_digits(number, spec);
+  } else if (spec.type == '%') {
+    Spec percent = spec;
+    percent.type = 'f';
+    digits = float_digits(number * 100, percent) + "%";
+  } else {
+    digits = integer_digits(*as_integer(value), spec);
+  }
+  if (spec.grouped) digits = group_thousands(digits);
+  return pad(Text(std::move(digits)), sign_of(negative, spec), spec, '>', budget);
+}
+
+// ---- text % values ----
+
+class PercentFormatter {
+ public:
+  PercentFormatter(const Text& format, const Value& arguments, Budget& budget)
+      : format_(format), bytes_(format.bytes()), arguments_(arguments), budget_(budget) {}
+
+  Text run() {
+    size_t done = 0;
+    while ((at_ = bytes_.find('%', done)) != std::string::npos) {
+      append(format_.substr(done, at_));
+      ++at_;
+      append(conversion());
+      done = at_;
+    }
+    append(format_.substr(done, format_.size()));
+    const bool is_tuple = arguments_.is_kind(Sequence::Kind::kTuple);
+    const bool may_stay = arguments_.as_dict() || arguments_.is_kind(Sequence::Kind::kList);
+    if (is_tuple ? used_ < arguments_.seq()->items.size() : used_ == 0 && !by_name_ && !may_stay) {
+      throw Error("a % format does not use all its arguments");
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void append(const Text& text) {
+    budget_.spend_bytes(text.size());
+    out_.append(text);
+    if (static_cast<int64_t>(out_.size()) > kMaxStringBytes) budget_.spend_string(out_.size());
+  }
+
+  char take() {
+    if (at_ >= bytes_.size()) throw Error("a % format is incomplete");
+    return bytes_[at_++];
+  }
+
+  Value next_argument() {
+    if (!arguments_.is_kind(Sequence::Kind::kTuple)) {
+      if (used_++ > 0) throw Error("a % format has too few arguments");
+      return arguments_;
+    }
+    if (used_ >= arguments_.seq()->items.size()) {
+      throw Error("a % format has too few arguments");
+    }
+    return arguments_.seq()->items[used_++];
+  }
+
+  int number(char& c) {
+    int value = 0;
+    if (c == '*') {
+      const auto given = as_integer(next_argument());
+      if (!given || *given < 0 || *given > kMaxFieldWidth) throw Error("a % format is too wide");
+      c = take();
+      return static_cast<int>(*given);
+    }
+    for (; c >= '0' && c <= '9'; c = take()) {
+      value = value * 10 + (c - '0');
+      if (value > kMaxFieldWidth) throw Error("a % format is too wide");
+    }
+    return value;
+  }
+
+  Text conversion() {
+    char c = take();
+    std::optional<Value> named;
+    if (c == '(') {
+      const size_t end = bytes_.find(')', at_);
+      if (end == std::string::npos) throw Error("a % format is incomplete");
+      if (!arguments_.as_dict()) throw Error("a % format with names needs a dict");
+      const Value* found = arguments_.as_dict()->find(bytes_.substr(at_, end - at_));
+      if (!found) throw Error("a % format names a missing key");
+      named = *found;
+      by_name_ = true;
+      at_ = end + 1;
+      c = take();
+    }
+    Spec spec;
+    bool zero = false;
+    for (; std::string_view("-+ #0").find(c) != std::string_view::npos; c = take()) {
+      if (c == '-') spec.align = '<';
+      if (c == '+' || (c == ' ' && spec.sign != '+')) spec.sign = c;
+      if (c == '#') spec.alternate = true;
+      if (c == '0') zero = true;
+    }
+    spec.width = number(c);
+    if (c == '.') {
+      c = take();
+      spec.precision = number(c);
+    }
+    if (c == 'l' || c == 'h' || c == 'L') c = take();
+    if (c == '%') return Text(std::string("%"));
+    return convert(c, named ? *named : next_argument(), spec, zero);
+  }
+
+  Text convert(char type, const Value& value, Spec spec, bool zero) {
+    spec.type = type;
+    if (!spec.align) spec.align = '>';
+    switch (type) {
+      case 's':
+        return format_string(to_text(value, budget_), spec, budget_);
+      case 'r':
+      case 'a':
+        return format_string(to_repr(value, budget_), spec, budget_);
+      case 'c': {
+        if (value.text() && length_in_code_points(value.text()->bytes()) == 1) {
+          return format_string(*value.text(), spec, budget_);
+        }
+        const auto code = as_integer(value);
+        if (!code || *code < 0 || *code > 0x10FFFF || (*code >= 0xD800 && *code < 0xE000)) {
+          throw Error("%c needs a character");
+        }
+        std::string character;
+        append_utf8(character, static_cast<char32_t>(*code));
+        return format_string(Text(character), spec, budget_);
+      }
+      case 'd':
+      case 'i':
+      case 'u':
+      case 'x':
+      case 'X':
+      case 'o':
+      case 'e':
+      case 'E':
+      case 'f':
+      case 'F':
+      case 'g':
+      case 'G':
+        break;
+      default:
+        throw Error("a % format has an unknown conversion");
+    }
+    require_defined(value);
+    if (!as_number(value)) {
+      throw Error(fmt::format("%{} needs a number, not {}", type, type_name(value)));
+    }
+    if (zero && spec.align != '<') {
+      spec.fill = '0';
+      spec.align = '=';
+    }
+    const bool decimal = type == 'd' || type == 'i' || type == 'u';
+    if (decimal && value.get<double>()) {
+      const double whole = std::trunc(*as_number(value));
+      if (!(std::abs(whole) < 9e18)) throw Error("%d got a number that is too large");
+      return format_number(Value(static_cast<int64_t>(whole)), spec, budget_);
+    }
+    if ((type == 'x' || type == 'X' || type == 'o') && !as_integer(value)) {
+      throw Error(fmt::format("%{} needs an integer", type));
+    }
+    return format_number(value, spec, budget_);
+  }
+
+  const Text& format_;
+  const std::string& bytes_;
+  const Value& arguments_;
+  Budget& budget_;
+  Text out_;
+  size_t at_ = 0, used_ = 0;
+  bool by_name_ = false;
+};
+
+// ---- text.format(values) ----
+
+Spec parse_spec(std::string_view text) {
+  Spec spec;
+  size_t at = 0;
+  const auto is_align = [](char c) { return c == '<' || c == '>' || c == '^' || c == '='; };
+  const auto peek = [&] { return at < text.size() ? text[at] : '\0'; };
+  const auto number = [&] {
+    int value = 0;
+    for (; peek() >= '0' && peek() <= '9'; ++at) {
+      value = value * 10 + (peek() - '0');
+      if (value > kMaxFieldWidth) throw Error("a format is too wide");
+    }
+    return value;
+  };
+  if (!text.empty()) {
+    size_t after_fill = 0;
+    const char32_t fill = next_code_point(text, after_fill);
+    if (after_fill < text.size() && is_align(text[after_fill])) {
+      spec.fill = fill;
+      spec.align = text[after_fill];
+      at = after_fill + 1;
+    } else if (is_align(text[0])) {
+      spec.align = text[0];
+      at = 1;
+    }
+  }
+  if (peek() == '+' || peek() == '-' || peek() == ' ') spec.sign = text[at++];
+  if (peek() == '#') spec.alternate = ++at > 0;
+  if (peek() == '0') {
+    if (!spec.align) spec.align = '=', spec.fill = '0';
+    ++at;
+  }
+  spec.width = number();
+  if (peek() == ',') spec.grouped = ++at > 0;
+  if (peek() == '.') {
+    ++at;
+    spec.precision = number();
+  }
+  if (at < text.size()) spec.type = text[at++];
+  if (at < text.size()) throw Error("a format specification is not understood");
+  return spec;
+}
+
+Text format_value(const Value& value, std::string_view spec_text, Budget& budget) {
+  if (spec_text.empty()) return to_text(value, budget);
+  Spec spec = parse_spec(spec_text);
+  if (value.text()) {
+    if ((spec.type && spec.type != 's') || spec.align == '=') {
+      throw Error("a format specification does not suit a string");
+    }
+    return format_string(*value.text(), spec, budget);
+  }
+  if (!as_number(value))
+    throw Error(fmt::format("{} takes no format specification", type_name(value)));
+  if (value.get<double>() && spec.type == '\0') {
+    if (spec.precision < 0) {
+      const double number = *as_number(value);
+      return pad(Text(float_repr(std::abs(number))), sign_of(std::signbit(number), spec), spec, '>',
+                 budget);
+    }
+    spec.type = 'g';
+  }
+  const bool is_integer_type = std::string_view("dxXob").find(spec.type) != std::string_view::npos;
+  const bool is_float_type = std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos;
+  if (value.get<double>() ? !is_float_type : !is_integer_type && !is_float_type && spec.type) {
+    throw Error("a format specification does not suit the number");
+  }
+  return format_number(value, spec, budget);
+}
+
+class BraceFormatter {
+ public:
+  BraceFormatter(const Arguments& arguments, Budget& budget)
+      : arguments_(arguments), budget_(budget) {}
+
+  Text run(const Text& format) {
+    const std::string& bytes = format.bytes();
+    Text out;
+    size_t done = 0, at = 0;
+    while ((at = bytes.find_first_of("{}", done)) != std::string::npos) {
+      out.append(format, done, at);
+      budget_.spend_bytes(at - done + 1);
+      if (at + 1 < bytes.size() && bytes[at + 1] == bytes[at]) {
+        out.append(format, at, at + 1);
+        done = at + 2;
+        continue;
+      }
+      const size_t end = bytes.find('}', at);
+      if (bytes[at] == '}' || end == std::string::npos) throw Error("a format has a lone brace");
+      out.append(field(std::string_view(bytes).substr(at + 1, end - at - 1)));
+      if (static_cast<int64_t>(out.size()) > kMaxStringBytes) budget_.spend_string(out.size());
+      done = end + 1;
+    }
+    out.append(format, done, format.size());
+    return out;
+  }
+
+ private:
+  // name[.attribute|[key]]...[!conversion][:specification]
+  Text field(std::string_view text) {
+    if (text.find('{') != std::string_view::npos)
+      throw Error("nested format fields are not supported");
+    const size_t colon = text.find(':');
+    const std::string_view spec = colon == std::string_view::npos ? "" : text.substr(colon + 1);
+    std::string_view name = text.substr(0, colon);
+    char conversion = '\0';
+    if (const size_t mark = name.find('!'); mark != std::string_view::npos) {
+      if (mark + 2 != name.size()) throw Error("a format conversion is not understood");
+      conversion = name[mark + 1];
+      name = name.substr(0, mark);
+    }
+    Value value = look_up(name);
+    if (conversion == 'r' || conversion == 'a') value = to_repr(value, budget_);
+    if (conversion == 's') value = to_text(value, budget_);
+    return format_value(value, spec, budget_);
+  }
+
+  Value look_up(std::string_view path) {
+    const size_t head = std::min(path.find_first_of(".["), path.size());
+    Value value = argument(path.substr(0, head));
+    for (size_t at = head; at < path.size();) {
+      if (path[at] == '.') {
+        const size_t end = std::min(path.find_first_of(".[", at + 1), path.size());
+        value = get_attribute(value, path.substr(at + 1, end - at - 1), budget_);
+        at = end;
+      } else {
+        const size_t end = path.find(']', at);
+        if (path[at] != '[' || end == std::string_view::npos)
+          throw Error("a format field is broken");
+        value = get_item(value, key(path.substr(at + 1, end - at - 1)), budget_);
+        at = end + 1;
+      }
+    }
+    return value;
+  }
+
+  static Value key(std::string_view text) {
+    if (const auto index = decimal(text)) return *index;
+    return Value(std::string(text));
+  }
+
+  static std::optional<int64_t> decimal(std::string_view text) {
+    if (text.empty() || text.size() > 9) return std::nullopt;
+    int64_t value = 0;
+    for (const char c : text) {
+      if (c < '0' || c > '9') return std::nullopt;
+      value = value * 10 + (c - '0');
+    }
+    return value;
+  }
+
+  Value argument(std::string_view name) {
+    const auto index = decimal(name);
+    if (name.empty() || index) {
+      const size_t at = index ? static_cast<size_t>(*index) : automatic_++;
+      if (at >= arguments_.positional.size()) throw Error("a format has too few arguments");
+      return arguments_.positional[at];
+    }
+    for (const auto& [given, value] : arguments_.named) {
+      if (given == name) return value;
+    }
+    throw Error("a format names a missing argument");
+  }
+
+  const Arguments& arguments_;
+  Budget& budget_;
+  size_t automatic_ = 0;
+};
+
+}  // namespace
+
+Text format_percent(const Text& format, const Value& arguments, Budget& budget) {
+  return PercentFormatter(format, arguments, budget).run();
+}
+
+Text format_braces(const Text& format, const Arguments& arguments, Budget& budget) {
+  return BraceFormatter(arguments, budget).run(format);
+}
+
+}  // namespace nibble::jinja

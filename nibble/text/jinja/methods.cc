@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/text/jinja/methods.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+
+#include "nibble/text/jinja/interpreter.h"
+#include "nibble/text/jinja/string_methods.h"
+
+namespace nibble::jinja {
+namespace {
+
+Value dict_get(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("get()", given, {"key", "default"}, 1);
+  const Value* value = self.as_dict()->find(*args[0], run.budget());
+  return value ? *value : args[1] ? *args[1] : Value();
+}
+
+Value dict_items(Interpreter& run, const Value& self, const Arguments&) {
+  run.budget().spend_steps(static_cast<int64_t>(self.as_dict()->entries.size()));
+  std::vector<Value> items;
+  for (const auto& [key, value] : self.as_dict()->entries) {
+    items.push_back(Value::tuple({key, value}));
+  }
+  return Value::sequence(Sequence::Kind::kItems, std::move(items));
+}
+
+Value dict_keys(Interpreter& run, const Value& self, const Arguments&) {
+  return Value::sequence(Sequence::Kind::kKeys, to_items(self, run.budget()));
+}
+
+Value dict_values(Interpreter& run, const Value& self, const Arguments&) {
+  run.budget().spend_steps(static_cast<int64_t>(self.as_dict()->entries.size()));
+  std::vector<Value> values;
+  for (const auto& entry : self.as_dict()->entries) values.push_back(entry.second);
+  return Value::sequence(Sequence::Kind::kValues, std::move(values));
+}
+
+// Values never change, so that a copy is the value itself.
+Value copy(Interpreter&, const Value& self, const Arguments&) { return self; }
+
+Value sequence_count(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("count()", given, {"value"}, 1);
+  int64_t count = 0;
+  for (const Value& item : self.seq()->items) count += equal(item, *args[0], run.budget());
+  return count;
+}
+
+Value sequence_index(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("index()", given, {"value", "start", "stop"}, 1);
+  const auto length = static_cast<int64_t>(self.seq()->items.size());
+  const auto bound = [&](size_t i, int64_t fallback) {
+    const int64_t at = args.integer(i, fallback);
+    return std::clamp<int64_t>(at < 0 ? at + length : at, 0, length);
+  };
+  for (int64_t i = bound(1, 0); i < bound(2, length); ++i) {
+    if (equal(self.seq()->items[static_cast<size_t>(i)], *args[0], run.budget())) return i;
+  }
+  throw Error("index() did not find the value");
+}
+
+constexpr Method kDictMethods[] = {
+    {"get", dict_get},    {"items", dict_items},   {"keys", dict_keys}, {"values", dict_values},
+    {"copy", copy},       {"fromkeys", nullptr},   {"clear", nullptr},  {"pop", nullptr},
+    {"popitem", nullptr}, {"setdefault", nullptr}, {"update", nullptr}};
+
+constexpr Method kListMethods[] = {
+    {"count", sequence_count}, {"index", sequence_index}, {"copy", copy},      {"append", nullptr},
+    {"clear", nullptr},        {"extend", nullptr},       {"insert", nullptr}, {"pop", nullptr},
+    {"remove", nullptr},       {"reverse", nullptr},      {"sort", nullptr}};
+
+std::span<const Method> methods_of(const Value& object) {
+  if (object.text()) return string_methods();
+  if (object.as_dict()) return kDictMethods;
+  if (object.is_kind(Sequence::Kind::kList)) return kListMethods;
+  if (object.is_kind(Sequence::Kind::kTuple) || object.is_kind(Sequence::Kind::kRange)) {
+    return std::span(kListMethods).first(2);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::optional<Value> find_method(const Value& object, std::string_view name) {
+  for (const Method& method : methods_of(object)) {
+    if (method.name != name) continue;
+    if (!method.function) {
+      return Value::undefined(
+          fmt::format("'{}' of a {} is not open to templates", name, type_name(object)));
+    }
+    Object bound;
+    bound.name = "builtin_function_or_method";
+    bound.depth = object.depth() + 1;
+    bound.call = [object, function = method.function](Interpreter& run, const Arguments& given) {
+      return function(run, object, given);
+    };
+    return Value::object(std::move(bound));
+  }
+  return std::nullopt;
+}
+
+}  // namespace nibble::jinja

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Filters on lists, dicts and whatever else can be iterated. Those that Jinja2 writes as
+// generators work on demand here too.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "nibble/text/jinja/filters.h"
+#include "nibble/text/jinja/interpreter.h"
+#include "nibble/text/jinja/string_methods.h"
+
+namespace nibble::jinja {
+namespace {
+
+// Reads "a.b.0" from an item; a missing part becomes `fallback` when there is one.
+class AttributeGetter {
+ public:
+  // `path` is a string, an integer, or none for the item itself.
+  AttributeGetter(const Value* path, const Value* fallback = nullptr) {
+    if (fallback && !fallback->is_none()) fallback_ = *fallback;
+    if (!path || path->is_none()) return;
+    if (!path->text()) {
+      parts_.push_back(*path);
+      return;
+    }
+    const std::string& bytes = path->text()->bytes();
+    for (size_t begin = 0; begin <= bytes.size();) {
+      const size_t end = std::min(bytes.find('.', begin), bytes.size());
+      const std::string part = bytes.substr(begin, end - begin);
+      const bool is_number = !part.empty() && part.size() < 10 &&
+                             part.find_first_not_of("0123456789") == std::string::npos;
+      parts_.push_back(is_number ? Value(int64_t{std::stol(part)}) : Value(part));
+      begin = end + 1;
+    }
+  }
+
+  Value operator()(Value item, Budget& budget) const {
+    for (const Value& part : parts_) {
+      item = get_item(item, part, budget);
+      if (fallback_ && item.is_undefined()) item = *fallback_;
+    }
+    return item;
+  }
+
+ private:
+  std::vector<Value> parts_;
+  std::optional<Value> fallback_;
+};
+
+Value ignore_case(const Value& value, bool case_sensitive) {
+  return value.text() && !case_sensitive ? Value(to_lower(*value.text())) : value;
+}
+
+// The key that sort, min, max and unique compare by.
+struct KeyFunction {
+  AttributeGetter get;
+  bool case_sensitive;
+  Value operator()(const Value& item, Budget& budget) const {
+    return ignore_case(get(item, budget), case_sensitive);
+  }
+};
+
+Value length(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments none("length", given, {});
+  if (subject.text()) run.budget().spend_bytes(subject.text()->size());
+  if (const auto size = length_of(subject)) return *size;
+  throw Error(fmt::format("a {} has no length", type_name(subject)));
+}
+
+Value list(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments none("list", given, {});
+  return Value::list(to_items(subject, run.budget()));
+}
+
+Value first(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments none("first", given, {});
+  auto item = iterate(subject, run.budget())();
+  return item ? *item : Value::undefined("an empty sequence has no first item");
+}
+
+Value last(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments none("last", given, {});
+  if (subject.generator()) throw Error("a generator has no last item");
+  std::vector<Value> items = to_items(subject, run.budget());
+  return items.empty() ? Value::undefined("an empty sequence has no last item") : items.back();
+}
+
+// A generator over items that are there already.
+Value generator_of(std::vector<Value> items) {
+  const Value list = Value::list(std::move(items));
+  return Value::generator(
+      [list, at = size_t{0}]() mutable -> std::optional<Value> {
+        if (at >= list.seq()->items.size()) return std::nullopt;
+        return list.seq()->items[at++];
+      },
+      list.depth());
+}
+
+Value reverse(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments none("reverse", given, {});
+  std::vector<Value> items = to_items(subject, run.budget());
+  std::reverse(items.begin(), items.end());
+  if (subject.generator()) return Value::list(std::move(items));
+  if (!subject.text()) return generator_of(std::move(items));
+  Text out;
+  for (const Value& item : items) out.append(*item.text());
+  return out;
+}
+
+Value items(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments none("items", given, {});
+  if (subject.is_undefined()) return generator_of({});
+  if (!subject.as_dict()) throw Error("items needs a mapping");
+  run.budget().spend_steps(static_cast<int64_t>(subject.as_dict()->entries.size()));
+  std::vector<Value> pairs;
+  for (const auto& [key, value] : subject.as_dict()->entries) {
+    pairs.push_back(Value::tuple({key, value}));
+  }
+  return generator_of(std::move(pairs));
+}
+
+Value join(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("join", given, {"d", "attribute"});
+  const AttributeGetter get(args.given(1));
+  const Text separator = args[0] ? to_text(*args[0], run.budget()) : Text();
+  std::vector<Text> parts;
+  const Puller pull = iterate(subject, run.budget());
+  while (auto item = pull()) {
+    parts.push_back(to_text(get(std::move(*item), run.budget()), run.budget()));
+  }
+  return join_texts(separator, parts, run.budget()).as_plain();
+}
+
+Value map(Interpreter& run, const Value& subject, const Arguments& given) {
+  if (!truthy(subject)) return generator_of({});
+  const Puller pull = iterate(subject, run.budget());
+  const int depth = subject.depth();
+  const bool by_attribute = given.positional.empty() && !given.named.empty() &&
+                            std::any_of(given.named.begin(), given.named.end(),
+                                        [](const auto& n) { return n.first == "attribute"; });
+  if (by_attribute) {
+    const BoundArguments args("map", given, {"attribute", "default"});
+    const AttributeGetter get(args[0], args[1]);
+    return Value::generator(
+        [&run, pull, get]() -> std::optional<Value> {
+          auto item = pull();
+          return item ? std::optional(get(std::move(*item), run.budget())) : std::nullopt;
+        },
+        depth);
+  }
+  Arguments rest = given;
+  if (rest.positional.empty()) throw Error("map needs the name of a filter");
+  const std::string name = to_text(rest.positional[0], run.budget()).bytes();
+  rest.positional.erase(rest.positional.begin());
+  return Value::generator(
+      [&run, pull, name, rest]() -> std::optional<Value> {
+        auto item = pull();
+        return item ? std::optional(run.apply_filter(name, *item, rest)) : std::nullopt;
+      },
+      depth);
+}
+
+// select, reject, selectattr and rejectattr.
+template <bool wanted, bool by_attribute>
+Value select(Interpreter& run, const Value& subject, const Arguments& given) {
+  if (!truthy(subject)) return generator_of({});
+  Arguments rest = given;
+  if (by_attribute && rest.positional.empty()) throw Error("the name of an attribute is missing");
+  const AttributeGetter get(by_attribute ? &given.positional[0] : nullptr);
+  if (by_attribute) rest.positional.erase(rest.positional.begin());
+  std::optional<std::string> test;
+  if (!rest.positional.empty()) {
+    test = to_text(rest.positional[0], run.budget()).bytes();
+    rest.positional.erase(rest.positional.begin());
+  }
+  const Puller pull = iterate(subject, run.budget());
+  return Value::generator(
+      [&run, pull, get, test, rest]() -> std::optional<Value> {
+        while (auto item = pull()) {
+          const Value looked_at = get(*item, run.budget());
+          const bool passes = test ? run.apply_test(*test, looked_at, rest) : truthy(looked_at);
+          if (passes == wanted) return item;
+        }
+        return std::nullopt;
+      },
+      subject.depth());
+}
+
+Value sort(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("sort", given, {"reverse", "case_sensitive", "attribute"});
+  std::vector<KeyFunction> keys;  // "a,b" sorts by several attributes
+  if (args.given(2) && args.given(2)->text()) {
+    const std::string& names = args.text(2).bytes();
+    for (size_t begin = 0; begin <= names.size();) {
+      const size_t end = std::min(names.find(',', begin), names.size());
+      const Value name(names.substr(begin, end - begin));
+      keys.push_back({AttributeGetter(&name), args.flag(1)});
+      begin = end + 1;
+    }
+  } else {
+    keys.push_back({AttributeGetter(args.given(2)), args.flag(1)});
+  }
+  struct Keyed {
+    Value key, item;
+  };
+  std::vector<Keyed> keyed;
+  for (Value& item : to_items(subject, run.budget())) {
+    std::vector<Value> parts;
+    for (const KeyFunction& key : keys) parts.push_back(key(item, run.budget()));
+    keyed.push_back({Value::list(std::move(parts)), std::move(item)});
+  }
+  const bool reversed = args.flag(0);
+  std::stable_sort(keyed.begin(), keyed.end(), [&](const Keyed& a, const Keyed& b) {
+    return reversed ? less(b.key, a.key, run.budget()) : less(a.key, b.key, run.budget());
+  });
+  std::vector<Value> sorted;
+  for (Keyed& entry : keyed) sorted.push_back(std::move(entry.item));
+  return Value::list(std::move(sorted));
+}
+
+Value dict_sort(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("dictsort", given, {"case_sensitive", "by", "reverse"});
+  const std::string by = args[1] ? to_text(*args[1], run.budget()).bytes() : "key";
+  if (by != "key" && by != "value") throw Error("dictsort sorts by key or value");
+  require_defined(subject);
+  if (!subject.as_dict())
+    throw Error(fmt::format("dictsort needs a dict, not {}", type_name(subject)));
+  const bool case_sensitive = args.flag(0), reversed = args.flag(2);
+  std::vector<std::pair<Value, Value>> entries = subject.as_dict()->entries;
+  const auto key = [&](const auto& entry) {
+    return ignore_case(by == "key" ? entry.first : entry.second, case_sensitive);
+  };
+  std::stable_sort(entries.begin(), entries.end(), [&](const auto& a, const auto& b) {
+    return reversed ? less(key(b), key(a), run.budget()) : less(key(a), key(b), run.budget());
+  });
+  std::vector<Value> sorted;
+  for (auto& [k, v] : entries) sorted.push_back(Value::tuple({std::move(k), std::move(v)}));
+  return Value::list(std::move(sorted));
+}
+
+Value unique(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("unique", given, {"case_sensitive", "attribute"});
+  const KeyFunction key{AttributeGetter(args.given(1)), args.flag(0)};
+  const Puller pull = iterate(subject, run.budget());
+  return Value::generator(
+      [&run, pull, key,
+       seen = std::unordered_set<std::string>()]() mutable -> std::optional<Value> {
+        while (auto item = pull()) {
+          if (seen.insert(hash_key(key(*item, run.budget()), run.budget())).second) return item;
+        }
+        return std::nullopt;
+      },
+      subject.depth());
+}
+
+template <bool largest>
+Value extreme(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("min and max", given, {"case_sensitive", "attribute"});
+  const KeyFunction key{AttributeGetter(args.given(1)), args.flag(0)};
+  const Puller pull = iterate(subject, run.budget());
+  auto best = pull();
+  if (!best) return Value::undefined("an empty sequence has no smallest or largest item");
+  Value best_key = key(*best, run.budget());
+  while (auto item = pull()) {
+    Value item_key = key(*item, run.budget());
+    const bool better =
+        largest ? less(best_key, item_key, run.budget()) : less(item_key, best_key, run.budget());
+    if (!better) continue;
+    best = std::move(item);
+    best_key = std::move(item_key);
+  }
+  return *best;
+}
+
+Value sum(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("sum", given, {"attribute", "start"});
+  const AttributeGetter get(args.given(0));
+  Value total = args[1] ? *args[1] : Value(int64_t{0});
+  if (total.text()) throw Error("sum does not join strings");
+  const Puller pull = iterate(subject, run.budget());
+  while (auto item = pull()) {
+    total = binary_operation(ast::BinaryOp::kAdd, total, get(std::move(*item), run.budget()),
+                             run.budget());
+  }
+  return total;
+}
+
+Value batch(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("batch", given, {"linecount", "fill_with"}, 1);
+  const int64_t size = args.integer(0, 1);
+  if (size > kMaxRange) throw Error("batch is asked for too large batches");
+  std::vector<Value> batches, current;
+  for (Value& item : to_items(subject, run.budget())) {
+    if (static_cast<int64_t>(current.size()) == size)
+      batches.push_back(Value::list(std::exchange(current, {})));
+    current.push_back(std::move(item));
+  }
+  if (!current.empty()) {
+    while (args.given(1) && static_cast<int64_t>(current.size()) < size)
+      current.push_back(*args.given(1));
+    batches.push_back(Value::list(std::move(current)));
+  }
+  return generator_of(std::move(batches));
+}
+
+Value slice(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("slice", given, {"slices", "fill_with"}, 1);
+  const int64_t count = args.integer(0, 1);
+  if (count <= 0 || count > kMaxRange) throw Error("slice needs a positive number of slices");
+  run.budget().spend_steps(count);
+  const std::vector<Value> all = to_items(subject, run.budget());
+  const auto total = static_cast<int64_t>(all.size());
+  const int64_t each = total / count, longer = total % count;
+  std::vector<Value> slices;
+  auto at = all.begin();
+  for (int64_t i = 0; i < count; ++i) {
+    const auto end = at + each + (i < longer ? 1 : 0);
+    std::vector<Value> part(at, end);
+    if (args.given(1) && i >= longer) part.push_back(*args.given(1));
+    slices.push_back(Value::list(std::move(part)));
+    at = end;
+  }
+  return generator_of(std::move(slices));
+}
+
+constexpr FilterEntry kFilters[] = {
+    {"length", length},
+    {"count", length},
+    {"list", list},
+    {"first", first},
+    {"last", last},
+    {"reverse", reverse},
+    {"items", items},
+    {"join", join},
+    {"map", map},
+    {"select", select<true, false>},
+    {"reject", select<false, false>},
+    {"selectattr", select<true, true>},
+    {"rejectattr", select<false, true>},
+    {"sort", sort},
+    {"dictsort", dict_sort},
+    {"unique", unique},
+    {"min", extreme<false>},
+    {"max", extreme<true>},
+    {"sum", sum},
+    {"batch", batch},
+    {"slice", slice},
+};
+
+}  // namespace
+
+std::span<const FilterEntry> sequence_filters() { return kFilters; }
+
+}  // namespace nibble::jinja

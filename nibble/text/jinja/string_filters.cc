@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Filters on strings. Most take any value and look at what it prints as.
+#include <fmt/format.h>
+
+#include "nibble/base/utf8.h"
+#include "nibble/text/jinja/filters.h"
+#include "nibble/text/jinja/format.h"
+#include "nibble/text/jinja/interpreter.h"
+#include "nibble/text/jinja/string_methods.h"
+
+namespace nibble::jinja {
+namespace {
+
+template <Text (*change)(const Text&), size_t cost = 1>
+Value changed(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments none("a string filter", given, {});
+  const Text text = to_text(subject, run.budget());
+  run.budget().spend_bytes(text.size() * cost);
+  return change(text);
+}
+
+Text safe(const Text& text) { return text.as_markup(); }
+Text same(const Text& text) { return text; }
+Text escape(const Text& text) { return text.is_markup() ? text : escape_html(text); }
+
+// Jinja2's own title: a capital after white space and opening brackets and hyphens only.
+Text title(const Text& text) {
+  const std::string& bytes = text.bytes();
+  Text out;
+  size_t begin = 0;
+  const auto flush = [&](size_t end) {
+    const size_t head =
+        std::min(begin + byte_offset(std::string_view(bytes).substr(begin), 1), end);
+    out.append(to_upper(text.substr(begin, head)));
+    out.append(to_lower(text.substr(head, end)));
+  };
+  for (size_t at = 0; at < bytes.size();) {
+    const size_t here = at;
+    const char32_t c = next_code_point(bytes, at);
+    if (!is_python_space(c) && std::u32string_view(U"-({[<").find(c) == std::u32string_view::npos)
+      continue;
+    if (here > begin) flush(here);
+    out.append(text, here, at);
+    begin = at;
+  }
+  if (begin < bytes.size()) flush(bytes.size());
+  return out;
+}
+
+Value trim(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("trim", given, {"chars"});
+  const std::string* characters = args.given(0) ? &args.text(0).bytes() : nullptr;
+  return strip_left(strip_right(to_text(subject, run.budget()), characters), characters);
+}
+
+Value replace(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("replace", given, {"old", "new", "count"}, 2);
+  const Text old = to_text(*args[0], run.budget()), fresh = to_text(*args[1], run.budget());
+  return replace_text(to_text(subject, run.budget()), old, fresh,
+                      args.given(2) ? args.integer(2, -1) : -1, run.budget())
+      .as_plain();
+}
+
+Value indent(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("indent", given, {"width", "first", "blank"});
+  require_defined(subject);
+  if (!subject.text())
+    throw Error(fmt::format("indent needs a string, not {}", type_name(subject)));
+  Text margin;
+  if (args[0] && args[0]->text()) {
+    margin = *args[0]->text();
+  } else {
+    const int64_t width = std::max<int64_t>(args.integer(0, 4), 0);
+    run.budget().spend_string(static_cast<size_t>(width));
+    margin = Text(std::string(static_cast<size_t>(width), ' '));
+  }
+  Text ended = *subject.text();
+  ended.append("\n");
+  run.budget().spend_bytes(ended.size());
+  std::vector<Text> lines = split_lines(ended, false, run.budget());
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const bool wanted = i == 0 ? args.flag(1) : args.flag(2) || !lines[i].empty();
+    if (!wanted) continue;
+    run.budget().spend_bytes(margin.size() + lines[i].size());
+    Text line = margin;
+    line.append(lines[i]);
+    lines[i] = std::move(line);
+  }
+  return join_texts(Text(std::string("\n")), lines, run.budget());
+}
+
+Value format(Interpreter& run, const Value& subject, const Arguments& given) {
+  if (!given.positional.empty() && !given.named.empty()) {
+    throw Error("format takes values by place or by name, not both");
+  }
+  const Text text = to_text(subject, run.budget());
+  if (given.named.empty())
+    return format_percent(text, Value::tuple(given.positional), run.budget());
+  Dict names;
+  for (const auto& [name, value] : given.named) names.set(Value(name), value, run.budget());
+  return format_percent(text, Value::dict(std::move(names)), run.budget());
+}
+
+Value center(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("center", given, {"width"});
+  const Value text = to_text(subject, run.budget());
+  return run.call(get_attribute(text, "center", run.budget()), {{Value(args.integer(0, 80))}, {}});
+}
+
+Value truncate(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("truncate", given, {"length", "killwords", "end", "leeway"});
+  require_defined(subject);
+  if (!subject.text()) throw Error("truncate needs a string");
+  const Text& text = *subject.text();
+  const Text end = args[2] ? args.text(2) : Text(std::string("..."));
+  const int64_t length = args.integer(0, 255), leeway = args.given(3) ? args.integer(3, 5) : 5;
+  const auto end_length = static_cast<int64_t>(length_in_code_points(end.bytes()));
+  if (length < end_length || leeway < 0)
+    throw Error("truncate is asked for a length that is too short");
+  const auto size = static_cast<int64_t>(length_in_code_points(text.bytes()));
+  run.budget().spend_bytes(text.size() * 2);
+  if (size <= length || size - length <= leeway) return text;
+  Text out = text.substr(0, byte_offset(text.bytes(), static_cast<size_t>(length - end_length)));
+  if (!args.flag(1)) {
+    const size_t space = out.bytes().rfind(' ');
+    if (space != std::string::npos) out = out.substr(0, space);
+  }
+  out.append(end);
+  return out;
+}
+
+Value word_count(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments none("wordcount", given, {});
+  const Text text = to_text(subject, run.budget());
+  run.budget().spend_bytes(text.size() * kCaseMappingCost);
+  int64_t count = 0;
+  bool inside = false;
+  for (size_t at = 0; at < text.size();) {
+    const bool word = is_word(next_code_point(text.bytes(), at));
+    count += word && !inside;
+    inside = word;
+  }
+  return count;
+}
+
+constexpr FilterEntry kFilters[] = {
+    {"string", changed<same>},
+    {"safe", changed<safe>},
+    {"escape", changed<escape, kEscapingCost>},
+    {"e", changed<escape, kEscapingCost>},
+    {"forceescape", changed<escape_html, kEscapingCost>},
+    {"upper", changed<to_upper, kCaseMappingCost>},
+    {"lower", changed<to_lower, kCaseMappingCost>},
+    {"capitalize", changed<to_capitalized, kCaseMappingCost>},
+    {"title", changed<title, kTitleCost>},
+    {"trim", trim},
+    {"replace", replace},
+    {"indent", indent},
+    {"format", format},
+    {"center", center},
+    {"truncate", truncate},
+    {"wordcount", word_count},
+};
+
+}  // namespace
+
+std::span<const FilterEntry> string_filters() { return kFilters; }
+
+}  // namespace nibble::jinja

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/text/jinja/string_methods.h"
+
+#include <unicode/uchar.h>
+
+#include <algorithm>
+
+#include "nibble/base/utf8.h"
+#include "nibble/text/jinja/format.h"
+#include "nibble/text/jinja/interpreter.h"
+
+namespace nibble::jinja {
+namespace {
+
+constexpr size_t kNone = std::string::npos;
+
+const Text& self_text(Interpreter& run, const Value& self) {
+  run.budget().spend_bytes(self.text()->size());  // every method reads its string about once
+  return *self.text();
+}
+
+template <bool left, bool right>
+Value strip(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("strip()", given, {"chars"});
+  const std::string* characters = args.given(0) ? &args.text(0).bytes() : nullptr;
+  Text text = self_text(run, self);
+  // Each character that goes is looked up among the given ones.
+  if (characters) run.budget().spend_bytes(text.size() * std::min<size_t>(characters->size(), 64));
+  if (left) text = strip_left(text, characters);
+  return right ? strip_right(text, characters) : text;
+}
+
+template <Text (*map)(const Text&)>
+Value mapped(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("a case method", given, {});
+  run.budget().spend_bytes(self.text()->size() * kCaseMappingCost);
+  return map(*self.text()).as_plain();
+}
+
+// Whether all code points pass; `empty` answers for the empty string.
+template <bool (*test)(char32_t), bool empty = false>
+Value all_of(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("a string test", given, {});
+  run.budget().spend_bytes(self.text()->size() * kCaseMappingCost);
+  const std::string& bytes = self.text()->bytes();
+  for (size_t at = 0; at < bytes.size();) {
+    if (!test(next_code_point(bytes, at))) return false;
+  }
+  return empty || !bytes.empty();
+}
+
+UChar32 code(char32_t c) { return static_cast<UChar32>(c); }
+bool is_alpha(char32_t c) { return u_isalpha(code(c)); }
+bool is_digit(char32_t c) {
+  return u_getIntPropertyValue(code(c), UCHAR_NUMERIC_TYPE) == U_NT_DIGIT || u_isdigit(code(c));
+}
+bool is_decimal(char32_t c) { return u_isdigit(code(c)); }
+bool is_number(char32_t c) {
+  return u_getIntPropertyValue(code(c), UCHAR_NUMERIC_TYPE) != U_NT_NONE;
+}
+bool is_alnum(char32_t c) { return is_alpha(c) || is_number(c); }
+bool is_ascii(char32_t c) { return c < 0x80; }
+
+// islower and isupper: a cased code point is there, and none of the other case.
+template <bool upper>
+Value is_case(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("a string test", given, {});
+  run.budget().spend_bytes(self.text()->size() * kCaseMappingCost);
+  const std::string& bytes = self.text()->bytes();
+  bool any = false;
+  for (size_t at = 0; at < bytes.size();) {
+    const char32_t c = next_code_point(bytes, at);
+    const bool is_upper = u_isUUppercase(code(c)), is_lower = u_isULowercase(code(c));
+    if ((upper ? is_lower : is_upper) || u_istitle(code(c))) return false;
+    any |= upper ? is_upper : is_lower;
+  }
+  return any;
+}
+
+// The part of a string that str.find(sub, start, end) and its kin look at, in bytes.
+struct Window {
+  size_t begin, end;
+  bool valid;  // false when start lies behind end
+};
+Window window(const Text& text, const BoundArguments& args, size_t first) {
+  if (!args.given(first) && !args.given(first + 1)) return {0, text.size(), true};
+  const auto length = static_cast<int64_t>(length_in_code_points(text.bytes()));
+  const auto bound = [&](size_t i, int64_t fallback) {
+    int64_t at = args.given(i) ? args.integer(i, 0) : fallback;
+    if (at < 0) at = std::max<int64_t>(at + length, 0);
+    return at;
+  };
+  const int64_t start = bound(first, 0), stop = std::min(bound(first + 1, length), length);
+  if (start > stop) return {0, 0, false};
+  return {byte_offset(text.bytes(), static_cast<size_t>(start)),
+          byte_offset(text.bytes(), static_cast<size_t>(stop)), true};
+}
+
+int64_t find_in(Interpreter& run, const Value& self, const BoundArguments& args, bool from_right) {
+  const Text& text = self_text(run, self);
+  const Window w = window(text, args, 1);
+  if (!w.valid) return -1;
+  const std::string_view view = std::string_view(text.bytes()).substr(w.begin, w.end - w.begin);
+  const std::string& needle = args.text(0).bytes();
+  if (from_right) run.budget().spend_bytes(view.size() * std::min<size_t>(needle.size() + 1, 4096));
+  const size_t hit = from_right ? view.rfind(needle) : find_bytes(view, needle, 0);
+  if (hit == kNone) return -1;
+  return static_cast<int64_t>(
+      length_in_code_points(std::string_view(text.bytes()).substr(0, w.begin + hit)));
+}
+
+template <bool from_right, bool must_exist>
+Value find(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("find()", given, {"sub", "start", "end"}, 1);
+  const int64_t at = find_in(run, self, args, from_right);
+  if (must_exist && at < 0) throw Error("index() did not find the string");
+  return at;
+}
+
+Value count(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("count()", given, {"sub", "start", "end"}, 1);
+  const Text& text = self_text(run, self);
+  const Window w = window(text, args, 1);
+  if (!w.valid) return int64_t{0};
+  const std::string_view view = std::string_view(text.bytes()).substr(w.begin, w.end - w.begin);
+  const std::string& needle = args.text(0).bytes();
+  if (needle.empty()) return static_cast<int64_t>(length_in_code_points(view)) + 1;
+  int64_t hits = 0;
+  for (size_t at = 0; (at = find_bytes(view, needle, at)) != kNone; at += needle.size()) ++hits;
+  return hits;
+}
+
+template <bool at_end>
+Value has_affix(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("startswith()", given, {"prefix", "start", "end"}, 1);
+  const Text& text = self_text(run, self);
+  const Window w = window(text, args, 1);
+  const std::string_view view = std::string_view(text.bytes()).substr(w.begin, w.end - w.begin);
+  const auto matches = [&](const Value& affix) {
+    if (!affix.text()) throw Error("startswith() and endswith() need a string or a tuple of them");
+    const std::string& bytes = affix.text()->bytes();
+    return w.valid && (at_end ? view.ends_with(bytes) : view.starts_with(bytes));
+  };
+  if (!args[0]->is_kind(Sequence::Kind::kTuple)) return matches(*args[0]);
+  const auto& affixes = args[0]->seq()->items;
+  return std::any_of(affixes.begin(), affixes.end(), matches);
+}
+
+template <bool at_end>
+Value remove_affix(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("removeprefix()", given, {"prefix"}, 1);
+  const Text& text = self_text(run, self);
+  const std::string& affix = args.text(0).bytes();
+  if (at_end ? !text.bytes().ends_with(affix) : !text.bytes().starts_with(affix)) return text;
+  return at_end ? text.substr(0, text.size() - affix.size())
+                : text.substr(affix.size(), text.size());
+}
+
+Value replace(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("replace()", given, {"old", "new", "count"}, 2);
+  return replace_text(self_text(run, self), args.text(0), args.text(1), args.integer(2, -1),
+                      run.budget());
+}
+
+Value list_of(const std::vector<Text>& parts) {
+  return Value::list(std::vector<Value>(parts.begin(), parts.end()));
+}
+
+// Byte offsets of the words between runs of white space.
+struct Word {
+  size_t begin, end;
+};
+std::vector<Word> words(const std::string& bytes) {
+  std::vector<Word> found;
+  bool inside = false;
+  for (size_t at = 0; at < bytes.size();) {
+    const size_t begin = at;
+    const bool space = is_python_space(next_code_point(bytes, at));
+    if (!space && !inside) found.push_back({begin, at});
+    if (!space) found.back().end = at;
+    inside = !space;
+  }
+  return found;
+}
+
+// Cuts at runs of white space; at most `limit` cuts, from the left or right, when not negative.
+std::vector<Text> split_at_space(const Text& text, int64_t limit, bool from_right, Budget& budget) {
+  const std::vector<Word> found = words(text.bytes());
+  budget.spend_steps(static_cast<int64_t>(found.size()));
+  const size_t cuts = limit < 0 ? found.size() : static_cast<size_t>(limit);
+  std::vector<Text> parts;
+  if (found.size() <= cuts) {
+    for (const Word& word : found) parts.push_back(text.substr(word.begin, word.end));
+  } else if (from_right) {
+    const size_t joined = found.size() - cuts;  // words that stay together, with the space before
+    parts.push_back(text.substr(0, found[joined - 1].end));
+    for (size_t i = joined; i < found.size(); ++i) {
+      parts.push_back(text.substr(found[i].begin, found[i].end));
+    }
+  } else {
+    for (size_t i = 0; i < cuts; ++i) parts.push_back(text.substr(found[i].begin, found[i].end));
+    parts.push_back(text.substr(found[cuts].begin, text.size()));
+  }
+  return parts;
+}
+
+std::vector<Text> split_at(const Text& text, const std::string& separator, int64_t limit,
+                           Budget& budget) {
+  std::vector<Text> parts;
+  size_t begin = 0;
+  while (limit < 0 || static_cast<int64_t>(parts.size()) < limit) {
+    const size_t hit = find_bytes(text.bytes(), separator, begin);
+    if (hit == kNone) break;
+    budget.spend_steps(1);
+    parts.push_back(text.substr(begin, hit));
+    begin = hit + separator.size();
+  }
+  parts.push_back(text.substr(begin, text.size()));
+  return parts;
+}
+
+std::vector<Text> rsplit_at(const Text& text, const std::string& separator, int64_t limit,
+                            Budget& budget) {
+  std::vector<Text> parts;
+  std::string_view head = text.bytes();
+  while (limit < 0 || static_cast<int64_t>(parts.size()) < limit) {
+    budget.spend_bytes(separator.size());
+    const size_t hit = head.rfind(separator);
+    if (hit == kNone) break;
+    budget.spend_steps(1);
+    parts.push_back(text.substr(hit + separator.size(), head.size()));
+    head = head.substr(0, hit);
+  }
+  parts.push_back(text.substr(0, head.size()));
+  std::reverse(parts.begin(), parts.end());
+  return parts;
+}
+
+template <bool from_right>
+Value split(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("split()", given, {"sep", "maxsplit"});
+  const Text& text = self_text(run, self);
+  const int64_t limit = args.integer(1, -1);
+  if (!args.given(0)) {
+    return list_of(split_at_space(text, limit, from_right, run.budget()));
+  }
+  const std::string& separator = args.text(0).bytes();
+  if (separator.empty()) throw Error("split() needs a separator that is not empty");
+  if (from_right && limit >= 0) {
+    run.budget().spend_bytes(text.size() * std::min<size_t>(separator.size(), 4096));
+    return list_of(rsplit_at(text, separator, limit, run.budget()));
+  }
+  return list_of(split_at(text, separator, limit, run.budget()));
+}
+
+template <bool from_right>
+Value partition(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("partition()", given, {"sep"}, 1);
+  const Text& text = self_text(run, self);
+  const std::string& separator = args.text(0).bytes();
+  if (separator.empty()) throw Error("partition() needs a separator that is not empty");
+  if (from_right) run.budget().spend_bytes(text.size() * std::min<size_t>(separator.size(), 4096));
+  const size_t hit =
+      from_right ? text.bytes().rfind(separator) : find_bytes(text.bytes(), separator, 0);
+  if (hit == kNone) {
+    return from_right ? Value::tuple({Text(), Text(), text}) : Value::tuple({text, Text(), Text()});
+  }
+  const size_t end = hit + separator.size();
+  return Value::tuple({text.substr(0, hit), text.substr(hit, end), text.substr(end, text.size())});
+}
+
+Value splitlines(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("splitlines()", given, {"keepends"});
+  return list_of(split_lines(self_text(run, self), args.flag(0), run.budget()));
+}
+
+Value join(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("join()", given, {"iterable"}, 1);
+  std::vector<Text> parts;
+  for (const Value& item : to_items(*args[0], run.budget())) {
+    if (!item.text()) throw Error("join() needs strings, not " + type_name(item));
+    parts.push_back(*item.text());
+  }
+  return join_texts(self_text(run, self), parts, run.budget());
+}
+
+Value format(Interpreter& run, const Value& self, const Arguments& given) {
+  return format_braces(self_text(run, self), given, run.budget());
+}
+
+// ljust, rjust and center; the odd space of center goes where CPython puts it.
+template <int side>
+Value justify(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("a justifying method", given, {"width", "fillchar"}, 1);
+  const Text& text = self_text(run, self);
+  const Text fill = args[1] ? args.text(1) : Text(std::string(" "));
+  if (length_in_code_points(fill.bytes()) != 1) throw Error("a fill is one character");
+  const int64_t width = args.integer(0, 0);
+  const int64_t gap = width - static_cast<int64_t>(length_in_code_points(text.bytes()));
+  if (gap <= 0) return text;
+  if (gap > kMaxStringBytes) throw Error("the template builds a string that is too long");
+  run.budget().spend_string(text.size() + static_cast<size_t>(gap) * fill.size());
+  const int64_t left = side < 0 ? 0 : side > 0 ? gap : gap / 2 + (gap & width & 1);
+  Text out;
+  for (int64_t i = 0; i < left; ++i) out.append(fill);
+  out.append(text);
+  for (int64_t i = left; i < gap; ++i) out.append(fill);
+  return out;
+}
+
+Value zfill(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("zfill()", given, {"width"}, 1);
+  const Text& text = self_text(run, self);
+  const int64_t gap =
+      args.integer(0, 0) - static_cast<int64_t>(length_in_code_points(text.bytes()));
+  if (gap <= 0) return text;
+  if (gap > kMaxStringBytes) throw Error("the template builds a string that is too long");
+  run.budget().spend_string(text.size() + static_cast<size_t>(gap));
+  const bool is_signed = !text.empty() && (text.bytes()[0] == '-' || text.bytes()[0] == '+');
+  Text out = text.substr(0, is_signed ? 1 : 0);
+  out.append(std::string(static_cast<size_t>(gap), '0'));
+  out.append(text.substr(is_signed ? 1 : 0, text.size()));
+  return out;
+}
+
+// Null: Python has the method, templates do not use it.
+constexpr Method kStringMethods[] = {
+    {"strip", strip<true, true>},
+    {"lstrip", strip<true, false>},
+    {"rstrip", strip<false, true>},
+    {"split", split<false>},
+    {"rsplit", split<true>},
+    {"splitlines", splitlines},
+    {"partition", partition<false>},
+    {"rpartition", partition<true>},
+    {"startswith", has_affix<false>},
+    {"endswith", has_affix<true>},
+    {"removeprefix", remove_affix<false>},
+    {"removesuffix", remove_affix<true>},
+    {"replace", replace},
+    {"upper", mapped<to_upper>},
+    {"lower", mapped<to_lower>},
+    {"title", mapped<to_title>},
+    {"capitalize", mapped<to_capitalized>},
+    {"find", find<false, false>},
+    {"rfind", find<true, false>},
+    {"index", find<false, true>},
+    {"rindex", find<true, true>},
+    {"count", count},
+    {"join", join},
+    {"format", format},
+    {"ljust", justify<-1>},
+    {"rjust", justify<1>},
+    {"center", justify<0>},
+    {"zfill", zfill},
+    {"isalpha", all_of<is_alpha>},
+    {"isdigit", all_of<is_digit>},
+    {"isdecimal", all_of<is_decimal>},
+    {"isnumeric", all_of<is_number>},
+    {"isalnum", all_of<is_alnum>},
+    {"isspace", all_of<is_python_space>},
+    {"isascii", all_of<is_ascii, true>},
+    {"islower", is_case<false>},
+    {"isupper", is_case<true>},
+    {"casefold", nullptr},
+    {"encode", nullptr},
+    {"expandtabs", nullptr},
+    {"format_map", nullptr},
+    {"isidentifier", nullptr},
+    {"isprintable", nullptr},
+    {"istitle", nullptr},
+    {"maketrans", nullptr},
+    {"swapcase", nullptr},
+    {"translate", nullptr},
+};
+
+}  // namespace
+
+std::span<const Method> string_methods() { return kStringMethods; }
+
+Text replace_text(const Text& text, const Text& from, const Text& to, int64_t count,
+                  Budget& budget) {
+  Text out;
+  size_t done = 0, at = 0;
+  for (int64_t i = 0; count < 0 || i < count; ++i) {
+    const size_t hit = find_bytes(text.bytes(), from.bytes(), at);
+    if (hit == kNone) break;
+    budget.spend_steps(1);
+    budget.spend_bytes(hit - done);
+    budget.spend_bytes(to.size());
+    out.append(text, done, hit);
+    out.append(to);
+    if (static_cast<int64_t>(out.size()) > kMaxStringBytes) budget.spend_string(out.size());
+    done = hit + from.size();
+    at = done;
+    if (from.empty()) {  // an empty string is found before every code point and at the end
+      if (hit == text.size()) break;
+      at = hit + utf8_length(text.bytes()[hit]);
+    }
+  }
+  out.append(text, done, text.size());
+  return out;
+}
+
+std::vector<Text> split_lines(const Text& text, bool keep_ends, Budget& budget) {
+  const auto is_break = [](char32_t c) {
+    return (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 ||
+           c == 0x2029;
+  };
+  std::vector<Text> lines;
+  const std::string& bytes = text.bytes();
+  size_t begin = 0;
+  for (size_t at = 0; at < bytes.size();) {
+    const size_t end = at;
+    const char32_t c = next_code_point(bytes, at);
+    if (!is_break(c)) continue;
+    if (c == '\r' && at < bytes.size() && bytes[at] == '\n') ++at;
+    budget.spend_steps(1);
+    lines.push_back(text.substr(begin, keep_ends ? at : end));
+    begin = at;
+  }
+  if (begin < bytes.size()) lines.push_back(text.substr(begin, bytes.size()));
+  return lines;
+}
+
+Text join_texts(const Text& separator, const std::vector<Text>& parts, Budget& budget) {
+  Text out;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (i > 0) out.append(separator);
+    out.append(parts[i]);
+    budget.spend_bytes(separator.size() + parts[i].size());
+    if (static_cast<int64_t>(out.size()) > kMaxStringBytes) budget.spend_string(out.size());
+  }
+  return out;
+}
+
+}  // namespace nibble::jinja

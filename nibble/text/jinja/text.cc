@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/text/jinja/text.h"
+
+#include <string.h>  // memmem
+#include <unicode/locid.h>
+#include <unicode/uchar.h>
+#include <unicode/unistr.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "nibble/base/utf8.h"
+
+namespace nibble::jinja {
+namespace {
+
+// Start of the code point that ends before `end`.
+size_t previous_code_point(std::string_view text, size_t end) {
+  do {
+    --end;
+  } while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80);
+  return end;
+}
+
+bool is_stripped(char32_t c, const std::string* characters) {
+  if (!characters) return is_python_space(c);
+  for (size_t at = 0; at < characters->size();) {
+    if (next_code_point(*characters, at) == c) return true;
+  }
+  return false;
+}
+
+// Runs a mapping over each run of one origin, so that origins survive.
+template <typename F>
+Text map_runs(const Text& text, F map) {
+  Text out;
+  text.for_each_run([&](std::string_view run, bool from_user) {
+    const icu::UnicodeString wide = icu::UnicodeString::fromUTF8(
+        icu::StringPiece(run.data(), static_cast<int32_t>(run.size())));
+    std::string mapped;
+    map(wide).toUTF8String(mapped);
+    out.append(mapped, from_user);
+  });
+  return out;
+}
+
+bool is_cased(char32_t c) {
+  return u_isUUppercase(static_cast<UChar32>(c)) || u_isULowercase(static_cast<UChar32>(c)) ||
+         u_istitle(static_cast<UChar32>(c));
+}
+
+}  // namespace
+
+Text::Text(std::string bytes, bool from_user) : bytes_(std::move(bytes)) {
+  if (from_user) mark(0, bytes_.size());
+}
+
+Text Text::as_markup() const {
+  Text out = *this;
+  out.markup_ = true;
+  return out;
+}
+
+Text Text::as_plain() const {
+  Text out = *this;
+  out.markup_ = false;
+  return out;
+}
+
+void Text::mark(size_t begin, size_t end) {
+  if (begin == end) return;
+  if (!user_.empty() && user_.back().end == begin) {
+    user_.back().end = end;
+  } else {
+    user_.push_back({begin, end});
+  }
+}
+
+void Text::append(const Text& other, size_t begin, size_t end) {
+  const size_t base = bytes_.size();
+  bytes_.append(other.bytes_, begin, end - begin);
+  auto span = std::lower_bound(other.user_.begin(), other.user_.end(), begin,
+                               [](const Span& s, size_t place) { return s.end <= place; });
+  for (; span != other.user_.end() && span->begin < end; ++span) {
+    mark(base + std::max(span->begin, begin) - begin, base + std::min(span->end, end) - begin);
+  }
+}
+
+void Text::append(std::string_view bytes, bool from_user) {
+  const size_t base = bytes_.size();
+  bytes_ += bytes;
+  if (from_user) mark(base, bytes_.size());
+}
+
+Text Text::substr(size_t begin, size_t end) const {
+  Text out;
+  out.append(*this, begin, end);
+  out.markup_ = markup_;
+  return out;
+}
+
+size_t length_in_code_points(std::string_view text) {
+  size_t count = 0;
+  for (char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  return count;
+}
+
+size_t byte_offset(std::string_view text, size_t code_point_index) {
+  size_t at = 0;
+  while (code_point_index > 0 && at < text.size()) {
+    at += utf8_length(text[at]);
+    --code_point_index;
+  }
+  return std::min(at, text.size());
+}
+
+bool is_python_space(char32_t c) {
+  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
+         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
+         c == 0x205F || c == 0x3000;
+}
+
+Text strip_left(const Text& text, const std::string* characters) {
+  const std::string& bytes = text.bytes();
+  size_t begin = 0;
+  while (begin < bytes.size()) {
+    size_t next = begin;
+    if (!is_stripped(next_code_point(bytes, next), characters)) break;
+    begin = next;
+  }
+  return text.substr(begin, bytes.size());
+}
+
+Text strip_right(const Text& text, const std::string* characters) {
+  const std::string& bytes = text.bytes();
+  size_t end = bytes.size();
+  while (end > 0) {
+    const size_t begin = previous_code_point(bytes, end);
+    size_t at = begin;
+    if (!is_stripped(next_code_point(bytes, at), characters)) break;
+    end = begin;
+  }
+  return text.substr(0, end);
+}
+
+Text to_upper(const Text& text) {
+  return map_runs(text, [](icu::UnicodeString s) { return s.toUpper(icu::Locale::getRoot()); });
+}
+
+Text to_lower(const Text& text) {
+  return map_runs(text, [](icu::UnicodeString s) { return s.toLower(icu::Locale::getRoot()); });
+}
+
+Text to_capitalized(const Text& text) {
+  const size_t head = byte_offset(text.bytes(), 1);
+  Text out = to_title(text.substr(0, head));
+  out.append(to_lower(text.substr(head, text.size())));
+  return out;
+}
+
+Text to_title(const Text& text) {
+  Text out;
+  bool inside_word = false;
+  text.for_each_run([&](std::string_view run, bool from_user) {
+    std::string mapped;
+    for (size_t at = 0; at < run.size();) {
+      const char32_t c = next_code_point(run, at);
+      const auto code = static_cast<UChar32>(c);
+      append_utf8(mapped, static_cast<char32_t>(inside_word ? u_tolower(code) : u_totitle(code)));
+      inside_word = is_cased(c);
+    }
+    out.append(mapped, from_user);
+  });
+  return out;
+}
+
+Text escape_html(const Text& text) {
+  Text out;
+  text.for_each_run([&](std::string_view run, bool from_user) {
+    std::string escaped;
+    for (char c : run) {
+      switch (c) {
+        case '&':
+          escaped += "&amp;";
+          break;
+        case '<':
+          escaped += "&lt;";
+          break;
+        case '>':
+          escaped += "&gt;";
+          break;
+        case '\'':
+          escaped += "&#39;";
+          break;
+        case '"':
+          escaped += "&#34;";
+          break;
+        default:
+          escaped += c;
+      }
+    }
+    out.append(escaped, from_user);
+  });
+  return out.as_markup();
+}
+
+size_t find_bytes(std::string_view text, std::string_view needle, size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  if (needle.empty()) return from;
+  if (needle.size() == 1) return text.find(needle[0], from);
+  const void* hit = memmem(text.data() + from, text.size() - from, needle.data(), needle.size());
+  if (!hit) return std::string_view::npos;
+  return static_cast<size_t>(static_cast<const char*>(hit) - text.data());
+}
+
+}  // namespace nibble::jinja
