@@ -161,7 +161,7 @@ ConversionReport import_gguf(const std::filesystem::path& path,
   require_writable_destination(destination, writer_options.overwrite);
   const GgufFile file = GgufFile::open(path);
   GgufModel model = read_gguf_model(file);
-  const DType target = dtype.value_or(natural_dtype(file));
+  const DType target = dtype ? *dtype : natural_dtype(file);
   set_dtype_in_config(model.config, target);
   const ModelConfig config = ModelConfig::from_json(model.config, path.string());
   const auto tensors = match_tensors(file, config);
