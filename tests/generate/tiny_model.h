@@ -18,6 +18,7 @@
 #include "nibble/io/checkpoint_writer.h"
 #include "nibble/io/json_file.h"
 #include "nibble/tensor/tensor.h"
+#include "tests/testing/paths.h"
 
 namespace nibble::testing {
 
@@ -178,11 +179,8 @@ class ScratchFolder {
 
 // Data that is not part of the project; empty when it is not there.
 inline std::filesystem::path shared_data(const std::string& name) {
-  const char* root = std::getenv("NIBBLE_SHARED_DATA");
-  const std::filesystem::path folder =
-      root ? std::filesystem::path(root)
-           : std::filesystem::path(NIBBLE_SOURCE_DIR) / ".." / "shared" / "data";
-  return std::filesystem::exists(folder / name) ? folder / name : std::filesystem::path();
+  const std::filesystem::path path = paths::shared_data() / name;
+  return std::filesystem::exists(path) ? path : std::filesystem::path();
 }
 
 }  // namespace nibble::testing

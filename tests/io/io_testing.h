@@ -17,6 +17,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/tensor/tensor.h"
+#include "tests/testing/paths.h"
 
 namespace nibble::testing {
 
@@ -82,16 +83,11 @@ std::string le(T value) {
   return {reinterpret_cast<const char*>(&value), sizeof(T)};
 }
 
-inline std::filesystem::path golden(std::string_view name) {
-  return std::filesystem::path(NIBBLE_SOURCE_DIR) / "tests" / "golden" / "io" / name;
-}
+inline std::filesystem::path golden(std::string_view name) { return paths::golden("io") / name; }
 
 // Real models and texts beside the checkout; empty where they are absent.
 inline std::filesystem::path shared_data() {
-  const char* set = std::getenv("NIBBLE_SHARED_DATA");
-  const std::filesystem::path path =
-      set != nullptr ? std::filesystem::path(set)
-                     : std::filesystem::path(NIBBLE_SOURCE_DIR) / ".." / "shared" / "data";
+  const std::filesystem::path path = paths::shared_data();
   return std::filesystem::exists(path) ? path : std::filesystem::path();
 }
 

@@ -18,14 +18,13 @@
 #include "nibble/base/error.h"
 #include "nibble/io/safetensors.h"
 #include "nibble/models/open_model.h"
+#include "tests/testing/paths.h"
 
 namespace nibble::testing {
 
 namespace fs = std::filesystem;
 
-inline fs::path golden_model(const std::string& name) {
-  return fs::path(NIBBLE_SOURCE_DIR) / "tests" / "golden" / "models" / name;
-}
+inline fs::path golden_model(const std::string& name) { return paths::golden("models") / name; }
 
 // One tensor of a golden model's expected.safetensors.
 inline Tensor expected_tensor(const std::string& model, const std::string& name) {

@@ -9,14 +9,12 @@
 #include "nibble/backend/registry.h"
 #include "nibble/io/json_file.h"
 #include "tests/models/model_testing.h"
+#include "tests/testing/paths.h"
 
 namespace nibble::testing {
 namespace {
 
-fs::path shared_data() {
-  const char* variable = std::getenv("NIBBLE_SHARED_DATA");
-  return variable ? fs::path(variable) : fs::path(NIBBLE_SOURCE_DIR) / ".." / "shared" / "data";
-}
+using paths::shared_data;
 
 class Stories : public ::testing::TestWithParam<std::string> {
  protected:

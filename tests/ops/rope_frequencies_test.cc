@@ -9,6 +9,7 @@
 #include "nibble/io/json_file.h"
 #include "nibble/ops/rope.h"
 #include "tests/ops/ops_testing.h"
+#include "tests/testing/paths.h"
 
 namespace nibble::testing {
 namespace {
@@ -34,8 +35,7 @@ RopeConfig config_of(const Json& test) {
 }
 
 TEST(RopeFrequencies, EqualTransformers) {
-  const Json tests =
-      read_json_file(std::string(NIBBLE_SOURCE_DIR) + "/tests/golden/models/rope.json");
+  const Json tests = read_json_file(paths::golden("models/rope.json"));
   ASSERT_EQ(tests.size(), 13u);
   for (const Json& test : tests) {
     const RopeFrequencies got = rope_frequencies(config_of(test), test["head_dim"], test["length"]);

@@ -19,15 +19,14 @@
 #include "nibble/quant/quant_state.h"
 #include "nibble/quant/registry.h"
 #include "tests/quant/quant_testing.h"
+#include "tests/testing/paths.h"
 
 namespace nibble {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string golden_path(const char* name) {
-  return std::string(NIBBLE_SOURCE_DIR "/tests/golden/") + name;
-}
+std::string golden_path(const char* name) { return paths::golden(name).string(); }
 
 class BitsandbytesGolden : public testing::Test {
  protected:

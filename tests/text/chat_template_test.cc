@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "nibble/base/error.h"
+#include "tests/testing/paths.h"
 
 namespace nibble {
 namespace {
@@ -79,7 +80,7 @@ class ChatTemplateGolden : public testing::Test {
 };
 
 TEST_F(ChatTemplateGolden, RendersAsJinja2) {
-  replay_file(std::filesystem::path(NIBBLE_SOURCE_DIR) / "tests/golden/chat_template_golden.json");
+  replay_file(paths::golden("chat_template_golden.json"));
 }
 
 // Any further templates: make_chat_template_golden.py --templates DIR --output FOLDER/FILE.

@@ -12,6 +12,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "tests/testing/paths.h"
 #include "tests/text/tokenizer_fixture.h"
 
 namespace nibble {
@@ -19,11 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-fs::path shared_data() {
-  const char* variable = std::getenv("NIBBLE_SHARED_DATA");
-  return variable != nullptr ? fs::path(variable)
-                             : fs::path(NIBBLE_SOURCE_DIR).parent_path() / "shared" / "data";
-}
+using paths::shared_data;
 
 std::string read_text(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);

@@ -6,6 +6,7 @@
 
 #include <fstream>
 
+#include "tests/testing/paths.h"
 #include "tests/text/tokenizer_fixture.h"
 
 namespace nibble {
@@ -14,8 +15,7 @@ namespace {
 class TokenizerGolden : public testing::TestWithParam<const char*> {};
 
 TEST_P(TokenizerGolden, EqualsTheTokenizersLibrary) {
-  std::ifstream file(std::string(NIBBLE_SOURCE_DIR "/tests/golden/tokenizer_") + GetParam() +
-                     ".json");
+  std::ifstream file(paths::golden(std::string("tokenizer_") + GetParam() + ".json"));
   const auto golden = nlohmann::json::parse(file);
   const auto tokenizer = build(golden["tokenizer"]);
   ASSERT_GT(golden["cases"].size(), 20u);
