@@ -6,10 +6,10 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint layers asan bench golden install clean
+.PHONY: help demo build test lint layers asan test-interop bench golden install clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
 
 demo:  ## build, get a small real model, quantize it to 4 bits and ask it a question
 	scripts/demo
@@ -29,6 +29,9 @@ layers:  ## check that every folder includes only what tools/layers.txt allows
 
 asan:  ## run every test under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) test PRESET=asan
+
+test-interop:  ## compare with transformers and bitsandbytes, in an environment of its own (6 GB)
+	tests/interop/run
 
 bench:  ## build and run the benchmarks
 	scripts/bench

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two sides of the comparison: transformers with bitsandbytes, and the program nibble."""
+
+import pathlib
+import subprocess
+import tempfile
+
+import numpy
+import torch
+import transformers
+
+NEW_TOKENS = 24
+
+
+@torch.library.register_kernel("bitsandbytes::int8_mm_dequant", "cpu")
+def int8_mm_dequant(A, row_stats, col_stats, dtype=None, bias=None):
+    """The CPU kernel of bitsandbytes has 6.200124e-05 where its CUDA kernels have 1 / 127^2 =
+    6.2000124e-05. So small a difference turns the rounding of later activations; corrected here."""
+    out = A.view(-1, A.shape[-1]) * (row_stats.reshape(-1, 1) * col_stats.reshape(1, -1)) / 16129
+    return (out if bias is None else out + bias).to(dtype or torch.float16)
+
+
+class Nibble:
+    """Runs the programs of one build folder."""
+
+    def __init__(self, binaries):
+        self.binaries = pathlib.Path(binaries)
+
+    def run(self, *arguments):
+        """Standard output; raises with the program's own line when it fails."""
+        command = [str(self.binaries / "nibble"), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def compute(self, folder, ids):
+        """Logits [tokens, vocab] of the prompt and the greedy continuation."""
+        with tempfile.NamedTemporaryFile() as out:
+            command = [self.binaries / "nibble_logits", folder, out.name, str(NEW_TOKENS)]
+            done = subprocess.run([*command, *map(str, ids)], capture_output=True, text=True)
+            if done.returncode != 0:
+                raise RuntimeError(f"nibble_logits {folder}: {done.stderr}")
+            logits = numpy.fromfile(out.name, dtype=numpy.float32).reshape(len(ids), -1)
+        return logits, [int(i) for i in done.stdout.split()]
+
+
+def load(folder, dtype=torch.float32, **options):
+    """The model, with a complaint about every weight that was missing or left over."""
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, device_map="cpu", output_loading_info=True, **options
+    )
+    wrong = {key: value for key, value in info.items() if value}
+    if wrong:
+        raise RuntimeError(f"{folder}: transformers reports {wrong}")
+    if dtype == torch.float32:
+        compute_in_float32(model)
+    return model.eval()
+
+
+def compute_in_float32(model):
+    """nibble's arithmetic. transformers leaves the plain weights of a quantized folder in 16 bits,
+    whatever dtype it is asked for, and bitsandbytes rounds 4-bit weights to the dtype they had."""
+    for parameter in model.parameters():
+        if parameter.is_floating_point():
+            parameter.data = parameter.data.float()
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            state.dtype = torch.float32
+
+
+@torch.no_grad()
+def compute(model, ids):
+    """As Nibble.compute."""
+    prompt = torch.tensor([ids])
+    logits = model(prompt).logits[0].float().numpy()
+    made = model.generate(
+        prompt,
+        attention_mask=torch.ones_like(prompt),
+        max_new_tokens=NEW_TOKENS,
+        do_sample=False,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    return logits, made[0, len(ids) :].tolist()
