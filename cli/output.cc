@@ -35,10 +35,10 @@ void print_json(const nlohmann::ordered_json& document) {
   print(document.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
 }
 
-void warn(std::string_view text) { fmt::print(stderr, "nibble: warning: {}\n", text); }
+void warn(std::string_view text) { fmt::print(stderr, "nibble: warning: {}\n", printable(text)); }
 
 void note(std::string_view text, bool quiet) {
-  if (!quiet) fmt::print(stderr, "{}\n", text);
+  if (!quiet) fmt::print(stderr, "{}\n", printable(text));
 }
 
 std::string format_bytes(int64_t bytes) {
@@ -64,6 +64,11 @@ std::string format_seconds(double seconds) {
   const auto whole = static_cast<int64_t>(seconds);
   if (whole < 3600) return fmt::format("{}:{:02} min", whole / 60, whole % 60);
   return fmt::format("{}:{:02}:{:02} h", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+void Table::add(std::vector<std::string> cells) {
+  for (std::string& cell : cells) cell = printable(cell);
+  rows_.push_back(std::move(cells));
 }
 
 std::string Table::text() const {

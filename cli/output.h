@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the program writes: results to stdout, everything else to stderr. A reader that closes the
-// pipe ends the program quietly (OutputClosed); any other failure to write is an error.
+// What the program writes: results to stdout, everything else to stderr. Names in warnings, notes
+// and tables come from files and are made printable. A reader that closes the pipe ends the program
+// quietly (OutputClosed); any other failure to write is an error.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +42,7 @@ class Table {
   };
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
-  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  void add(std::vector<std::string> cells);
   std::string text() const;
 
  private:

@@ -92,8 +92,8 @@ void ProgressBar::draw_bar(std::string_view item, double elapsed) {
   std::string line =
       fmt::format("{} [{:=<{}}{:{}}] {:3}% {}/{}, {} left", what_, "", filled, "",
                   kBarWidth - filled, static_cast<int>(100 * share), done_, total_, left);
-  if (!item.empty()) line += fmt::format("  {}", item);
-  // Names of tensors are ASCII; the last column stays free so that no terminal wraps the line.
+  if (!item.empty()) line += fmt::format("  {}", printable(item));
+  // Honest names are ASCII; the last column stays free so that no terminal wraps the line.
   const size_t width = terminal_width();
   if (line.size() >= width) line.resize(width - 1);
   fmt::print(stderr, "\r\033[K{}", line);

@@ -7,6 +7,7 @@
 #include "nibble/backend/registry.h"
 #include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
+#include "nibble/base/printable.h"
 #include "nibble/base/progress.h"
 #include "nibble/base/thread_pool.h"
 #include "nibble/convert/convert_model.h"

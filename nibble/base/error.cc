@@ -5,24 +5,15 @@
 
 #include <utility>
 
+#include "nibble/base/printable.h"
+
 namespace nibble {
 namespace {
 
-// Long enough for any honest name; a hostile one must not flood the terminal.
-constexpr size_t kMaxShown = 200;
-
-std::string printable(std::string_view text) {
-  std::string out;
-  for (unsigned char c : text.substr(0, kMaxShown)) {
-    if (c < 0x20 || c == 0x7f) {
-      out += fmt::format("\\x{:02x}", c);
-    } else {
-      out += static_cast<char>(c);
-    }
-  }
-  if (text.size() > kMaxShown) out += "...";
-  return out;
-}
+// Long enough for any honest name, and for any honest sentence with names in it; a hostile one must
+// not flood the terminal.
+constexpr size_t kMaxName = 200;
+constexpr size_t kMaxSentence = 1000;
 
 }  // namespace
 
@@ -67,20 +58,14 @@ Error& Error::hint(std::string advice) {
 void Error::compose() {
   message_.clear();
   // Paths may be long and must stay whole to be of use.
-  if (!file_.empty()) {
-    for (unsigned char c : file_) message_ += c < 0x20 ? '?' : static_cast<char>(c);
-    message_ += ": ";
-  }
-  if (!tensor_.empty()) message_ += fmt::format("tensor '{}': ", printable(tensor_));
-  std::string body = what_failed_;
-  for (char& c : body) {
-    if (c == '\n' || c == '\r') c = ' ';
-  }
-  message_ += body;
-  if (!expected_.empty()) message_ += ": expected " + printable(expected_);
-  if (!got_.empty()) message_ += (expected_.empty() ? ": got " : ", got ") + printable(got_);
+  if (!file_.empty()) message_ += printable(file_) + ": ";
+  if (!tensor_.empty()) message_ += fmt::format("tensor '{}': ", printable(tensor_, kMaxName));
+  message_ += printable(what_failed_, kMaxSentence);
+  if (!expected_.empty()) message_ += ": expected " + printable(expected_, kMaxName);
+  if (!got_.empty())
+    message_ += (expected_.empty() ? ": got " : ", got ") + printable(got_, kMaxName);
   if (offset_ >= 0) message_ += fmt::format(" (at byte {})", offset_);
-  if (!hint_.empty()) message_ += "; " + hint_;
+  if (!hint_.empty()) message_ += "; " + printable(hint_, kMaxSentence);
 }
 
 Interrupted::Interrupted() : Error("interrupted") {}

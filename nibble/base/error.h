@@ -27,8 +27,8 @@ class Error : public std::exception {
   Error& at_byte(int64_t offset);
   Error& hint(std::string advice);  // what the user can do about it
 
-  // "FILE: tensor 'NAME': WHAT: expected E, got G (at byte N); HINT". Line breaks and control
-  // characters of hostile input are escaped: the message is always one line.
+  // "FILE: tensor 'NAME': WHAT: expected E, got G (at byte N); HINT". Whatever hostile input is in
+  // them, the message is one printable line (printable.h).
   const char* what() const noexcept override { return message_.c_str(); }
 
   bool has_file() const { return !file_.empty(); }

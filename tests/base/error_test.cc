@@ -25,5 +25,12 @@ TEST(Error, EscapesHostileNames) {
   EXPECT_LT(std::string(Error("x").got(std::string(100000, 'y')).what()).size(), 300u);
 }
 
+TEST(Error, IsOnePrintableLineWhateverIsInIt) {
+  EXPECT_STREQ(Error("key 'a\nb' is bad").file("x\r.gguf").hint("not '\x1b]0;title\x07'").what(),
+               "x\\x0d.gguf: key 'a\\x0ab' is bad; not '\\x1b]0;title\\x07'");
+  EXPECT_LT(std::string(Error(std::string(100000, 'y')).what()).size(), 1100u);
+  EXPECT_LT(std::string(Error("x").hint(std::string(100000, 'y')).what()).size(), 1100u);
+}
+
 }  // namespace
 }  // namespace nibble

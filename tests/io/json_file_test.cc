@@ -57,7 +57,7 @@ TEST(JsonFile, ErrorsSayLineColumnAndByte) {
        "(at byte 5)"},
       {"\"\xff\"",
        "c.json: file is not valid JSON: got line 1, column 2: syntax error while parsing value - "
-       "invalid string: ill-formed UTF-8 byte; last read: '\"\xff' (at byte 1)"},
+       "invalid string: ill-formed UTF-8 byte; last read: '\"\\xff' (at byte 1)"},
   };
   for (const auto& c : cases) EXPECT_EQ(parse_error(c.text), c.message);
 }

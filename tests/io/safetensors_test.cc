@@ -139,7 +139,7 @@ TEST(SafetensorsHeader, RefusesNamesThatNoReaderWouldTake) {
   EXPECT_EQ(message_of([] { safetensors_header(Specs{{"__metadata__", DType::kU8, {}}}, {}); }),
             "tensor '__metadata__': tensor name is reserved");
   EXPECT_EQ(message_of([] { safetensors_header(Specs{{"\xff", DType::kU8, {}}}, {}); }),
-            "text cannot stand in a safetensors header: expected UTF-8, got \xff");
+            "text cannot stand in a safetensors header: expected UTF-8, got \\xff");
   EXPECT_EQ(message_of([] {
               safetensors_header(Specs{{std::string(100'000'000, 'n'), DType::kU8, {}}}, {});
             }),
