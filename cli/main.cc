@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <string>
 
@@ -57,10 +58,14 @@ int run(CLI::App& app, int argc, char** argv) {
     return kDone;  // the reader has all it wanted
   } catch (const Interrupted& error) {
     return fail(kInterrupted, error.what());
+  } catch (const std::filesystem::filesystem_error& error) {  // a loop of links, a name too long
+    return fail(
+        kFailed,
+        Error("cannot look at this path").file(error.path1()).got(error.code().message()).what());
   } catch (const std::bad_alloc&) {
     return fail(kFailed, "out of memory");
   } catch (const std::exception& error) {  // Error among them
-    return fail(kFailed, error.what());
+    return fail(kFailed, printable(error.what()));
   }
 }
 

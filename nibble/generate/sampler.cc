@@ -60,7 +60,10 @@ int32_t Sampler::best() const {
       id = static_cast<int32_t>(i);
     }
   }
-  if (id < 0) throw Error("no token can follow: every logit is NaN or excluded");
+  if (id < 0) {
+    throw Error("no token can follow: every logit is NaN or excluded")
+        .hint("the weights may be damaged; `nibble inspect --compare` measures them");
+  }
   return id;
 }
 

@@ -40,7 +40,8 @@ FileHandle FileHandle::create(const std::filesystem::path& path) {
 }
 
 FileHandle FileHandle::open(const std::filesystem::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // O_NONBLOCK: to open a named pipe would wait for a writer, which may never come.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) fail("cannot open file", path);
   return FileHandle(fd, path);
 }

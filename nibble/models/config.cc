@@ -203,7 +203,9 @@ ModelConfig ModelConfig::from_json(const Json& json, const std::string& file) {
 
 ModelConfig ModelConfig::load(const std::filesystem::path& folder) {
   const std::filesystem::path file = folder / "config.json";
-  if (!std::filesystem::is_regular_file(file)) {
+  std::error_code failure;  // whatever else is wrong with it, reading will say
+  const auto type = std::filesystem::symlink_status(file, failure).type();
+  if (type == std::filesystem::file_type::not_found) {
     throw Error("the model folder has no config.json").file(folder);
   }
   return from_json(read_json_file(file), file.string());
