@@ -17,6 +17,10 @@ constexpr const char* kAlignmentKey = "general.alignment";
 constexpr int64_t kDefaultAlignment = 32;
 constexpr uint32_t kMaxDimensions = 4;  // of ggml tensors
 
+// Of a key by the format; names of tensors are kept shorter by those who write them. Messages and
+// values carry them, so they must not be the size of the file.
+constexpr size_t kLongestName = (size_t{1} << 16) - 1;
+
 // The fewest bytes that one entry can take.
 constexpr int64_t kSmallestMetadata = 8 + 4 + 1;    // key length, type, a one-byte value
 constexpr int64_t kSmallestTensor = 8 + 4 + 4 + 8;  // name length, dimensions, type, offset
@@ -70,7 +74,7 @@ void GgufParser::read_metadata(uint64_t count) {
   reader_.require(count, kSmallestMetadata, "the metadata");
   for (uint64_t i = 0; i < count; ++i) {
     const int64_t begin = reader_.offset();
-    const std::string key(reader_.read_string("a metadata key"));
+    const std::string key = read_name("a metadata key");
     const auto type = static_cast<GgufValueType>(reader_.read<uint32_t>("a metadata type"));
     GgufValue value = GgufValue::read(reader_, mapped_, key, type);
     if (!file_.values_by_key_.emplace(key, file_.metadata_.size()).second) {
@@ -78,6 +82,19 @@ void GgufParser::read_metadata(uint64_t count) {
     }
     file_.metadata_.push_back(std::move(value));
   }
+}
+
+std::string GgufParser::read_name(std::string_view what) {
+  const int64_t begin = reader_.offset();
+  const std::string_view name = reader_.read_string(what);
+  if (name.size() > kLongestName) {
+    throw Error(fmt::format("{} is too long", what))
+        .file(file_.path_)
+        .expected(fmt::format("at most {} bytes", kLongestName))
+        .got(fmt::format("{}", name.size()))
+        .at_byte(begin);
+  }
+  return std::string(name);
 }
 
 void GgufParser::read_alignment() {
@@ -105,7 +122,7 @@ void GgufParser::read_tensors(uint64_t count) {
 
 GgufTensorInfo GgufParser::read_tensor() {
   GgufTensorInfo info;
-  info.name = reader_.read_string("a tensor name");
+  info.name = read_name("a tensor name");
   read_shape(info);
   const int64_t type_at = reader_.offset();
   info.type = static_cast<GgmlType>(reader_.read<uint32_t>("a tensor type"));

@@ -21,6 +21,7 @@ class GgufParser {
  private:
   void read_version();
   void read_metadata(uint64_t count);
+  std::string read_name(std::string_view what);
   void read_alignment();
   void read_tensors(uint64_t count);
   GgufTensorInfo read_tensor();

@@ -129,9 +129,9 @@ void GgufValue::fail(std::string_view expected) const {
       .at_byte(offset_);
 }
 
-int64_t GgufValue::as_int() const {
-  ByteReader reader(file_->path(), bytes_, offset_);
-  switch (type_) {
+int64_t GgufValue::read_int(ByteReader& reader, GgufValueType type,
+                            std::string_view expected) const {
+  switch (type) {
     case GgufValueType::kUint8:
       return reader.read<uint8_t>(key_);
     case GgufValueType::kInt8:
@@ -149,33 +149,40 @@ int64_t GgufValue::as_int() const {
     case GgufValueType::kUint64:
       break;
     default:
-      fail("an integer");
+      fail(expected);
   }
+  const int64_t at = reader.offset();
   const auto value = reader.read<uint64_t>(key_);
   if (value > static_cast<uint64_t>(INT64_MAX)) {
     throw Error(fmt::format("metadata '{}' is too large", key_))
         .file(file_->path())
         .expected("below 2^63")
         .got(fmt::format("{}", value))
-        .at_byte(offset_);
+        .at_byte(at);
   }
   return static_cast<int64_t>(value);
 }
 
-double GgufValue::as_float() const {
-  ByteReader reader(file_->path(), bytes_, offset_);
-  switch (type_) {
+double GgufValue::read_float(ByteReader& reader, GgufValueType type,
+                             std::string_view expected) const {
+  switch (type) {
     case GgufValueType::kFloat32:
       return reader.read<float>(key_);
     case GgufValueType::kFloat64:
       return reader.read<double>(key_);
-    case GgufValueType::kBool:
-    case GgufValueType::kString:
-    case GgufValueType::kArray:
-      fail("a number");
     default:
-      return static_cast<double>(as_int());
+      return static_cast<double>(read_int(reader, type, expected));
   }
+}
+
+int64_t GgufValue::as_int() const {
+  ByteReader reader(file_->path(), bytes_, offset_);
+  return read_int(reader, type_, "an integer");
+}
+
+double GgufValue::as_float() const {
+  ByteReader reader(file_->path(), bytes_, offset_);
+  return read_float(reader, type_, "a number");
 }
 
 bool GgufValue::as_bool() const {
@@ -188,39 +195,35 @@ std::string GgufValue::as_string() const {
   return std::string(ByteReader(file_->path(), bytes_, offset_).read_string(key_));
 }
 
-template <typename Out, typename As>
-std::vector<Out> GgufValue::decode_array(std::string_view expected, const As& as) const {
+// Each element takes a byte at least, so the list grows in proportion to the file.
+template <typename Out, typename Read>
+std::vector<Out> GgufValue::read_array(std::string_view expected, const Read& read_element) const {
   if (type_ != GgufValueType::kArray) fail(expected);
   std::vector<Out> out;
   out.reserve(static_cast<size_t>(size_));
   ByteReader reader(file_->path(), bytes_, offset_);
-  for (int64_t i = 0; i < size_; ++i) out.push_back(as(read(reader, file_, key_, element_type_)));
+  for (int64_t i = 0; i < size_; ++i) out.push_back(read_element(reader));
   return out;
 }
 
 std::vector<int64_t> GgufValue::as_ints() const {
-  return decode_array<int64_t>("an array of integers",
-                               [](const GgufValue& item) { return item.as_int(); });
+  constexpr std::string_view kExpected = "an array of integers";
+  return read_array<int64_t>(
+      kExpected, [&](ByteReader& reader) { return read_int(reader, element_type_, kExpected); });
 }
 
 std::vector<float> GgufValue::as_floats() const {
-  return decode_array<float>("an array of numbers", [](const GgufValue& item) {
-    return static_cast<float>(item.as_float());
+  constexpr std::string_view kExpected = "an array of numbers";
+  return read_array<float>(kExpected, [&](ByteReader& reader) {
+    return static_cast<float>(read_float(reader, element_type_, kExpected));
   });
 }
 
-std::vector<bool> GgufValue::as_bools() const {
-  return decode_array<bool>("an array of bools",
-                            [](const GgufValue& item) { return item.as_bool(); });
-}
-
 std::vector<std::string> GgufValue::as_strings() const {
-  return decode_array<std::string>("an array of strings",
-                                   [](const GgufValue& item) { return item.as_string(); });
-}
-
-std::vector<GgufValue> GgufValue::as_values() const {
-  return decode_array<GgufValue>("an array", [](GgufValue item) { return item; });
+  constexpr std::string_view kExpected = "an array of strings";
+  if (element_type_ != GgufValueType::kString) fail(kExpected);
+  return read_array<std::string>(
+      kExpected, [&](ByteReader& reader) { return std::string(reader.read_string(key_)); });
 }
 
 }  // namespace nibble

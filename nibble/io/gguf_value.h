@@ -53,18 +53,18 @@ class GgufValue {
   bool as_bool() const;
   std::string as_string() const;  // raw bytes: the format says UTF-8, but this is not checked
 
-  // Arrays, element by element as above.
+  // Arrays, element by element as above. Nested ones can be passed over, but not read.
   std::vector<int64_t> as_ints() const;
   std::vector<float> as_floats() const;
-  std::vector<bool> as_bools() const;
   std::vector<std::string> as_strings() const;
-  std::vector<GgufValue> as_values() const;  // of any array, nested ones included
 
  private:
   GgufValue() = default;
 
-  template <typename Out, typename As>
-  std::vector<Out> decode_array(std::string_view expected, const As& as) const;
+  int64_t read_int(ByteReader& reader, GgufValueType type, std::string_view expected) const;
+  double read_float(ByteReader& reader, GgufValueType type, std::string_view expected) const;
+  template <typename Out, typename Read>
+  std::vector<Out> read_array(std::string_view expected, const Read& read_element) const;
   [[noreturn]] void fail(std::string_view expected) const;
 
   std::shared_ptr<const MappedFile> file_;
