@@ -55,8 +55,8 @@ class CheckpointWriter {
   void copy_file(const std::filesystem::path& from);
 
   // Flushes everything and moves it to the destination. A new or empty destination appears in one
-  // rename. In an existing model files are moved one by one, weights first, and moved back if that
-  // fails midway.
+  // rename, an existing model is exchanged with the new one in one step where the file system can
+  // do that (see StagedFolder), else file by file, weights first, moved back if that fails midway.
   void commit();
 
   int64_t bytes_written() const;  // of tensor data so far

@@ -11,6 +11,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/io/file_handle.h"
+#include "nibble/io/folder_exchange.h"
 
 namespace nibble {
 namespace fs = std::filesystem;
@@ -132,12 +133,12 @@ void StagedFolder::commit(const std::vector<std::string>& names,
     flush_folder(built_);
     if (!fs::exists(destination_) || fs::is_empty(destination_)) {
       rename_or_throw(built_, destination_);
-    } else {
+    } else if (is_inside() || !exchange_folders(built_, destination_, is_stale)) {
       move_files(names, is_stale);
     }
     created_parents_.clear();
-    clean_up();
     flush_folder(destination_.parent_path());
+    clean_up();
   } catch (const fs::filesystem_error& failure) {
     throw Error("cannot move into place").file(destination_).got(failure.code().message());
   }

@@ -27,14 +27,16 @@ class StagedFolder {
   bool destination_in_use() const;
 
   // Puts the files in place, which the caller has flushed. A missing or empty destination is
-  // replaced in one rename. Else `names` are moved in the order given, each over the old file of
-  // that name, then the old files for which is_stale(name) are removed; when any step fails, all
-  // is moved back before the Error is thrown.
+  // replaced in one rename, one with other files by exchange_folders(), so that a process killed at
+  // any moment leaves the old folder or the new one. Where that cannot be done, `names` are moved
+  // in the order given, each over the old file of that name, then the old files for which
+  // is_stale(name) are removed; when any step fails, all is moved back before the Error is thrown.
   void commit(const std::vector<std::string>& names,
               const std::function<bool(std::string_view)>& is_stale);
 
  private:
   void create_staging();
+  bool is_inside() const { return staging_.parent_path() == destination_; }
   void move_files(const std::vector<std::string>& names,
                   const std::function<bool(std::string_view)>& is_stale);
   void clean_up() noexcept;
