@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "nibble/io/checkpoint_writer.h"
 #include "tests/io/io_testing.h"
 
@@ -75,6 +77,22 @@ TEST(Checkpoint, AMissingNameIsAnsweredWithTheClosestOne) {
             "m/model.safetensors.index.json: tensor 'q': no such tensor");
   EXPECT_EQ(message_of([&] { checkpoint.file_of(""); }, folder.path()),
             "m/model.safetensors.index.json: no such tensor");
+}
+
+TEST(Checkpoint, ManyLongNamesDoNotMakeAnErrorSlow) {
+  TempFolder folder;
+  std::string header = "{";
+  for (int i = 0; i < 20'000; ++i) {
+    header += (i == 0 ? "\"" : ",\"") + std::to_string(i) + std::string(2'000, "ab"[i % 2]) +
+              R"(":{"dtype":"U8","shape":[0],"data_offsets":[0,0]})";
+  }
+  header += "}";
+  write_file(folder / "f.safetensors", testing::le(uint64_t{header.size()}) + header);
+  const Checkpoint checkpoint = Checkpoint::open(folder / "f.safetensors");
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_THROW(checkpoint.tensor(std::string(2'000, 'a') + "x"), Error);
+  // 80 billion pairs of letters took minutes; some seconds are for a slow or sanitized build.
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
 }
 
 TEST(Checkpoint, SaysWhatToDoWithOtherFormats) {
