@@ -77,8 +77,14 @@ HWY_INLINE void multiply_rows(TileArgs args, int64_t rows) {
     args.c += count * args.c_stride;
     rows -= count;
   };
-  for (; rows >= kTileRows; advance(kTileRows)) multiply_tile<kTileRows, kVectors>(args);
-  for (; rows >= 2; advance(2)) multiply_tile<2, kVectors>(args);
+  while (rows >= kTileRows) {
+    multiply_tile<kTileRows, kVectors>(args);
+    advance(kTileRows);
+  }
+  while (rows >= 2) {
+    multiply_tile<2, kVectors>(args);
+    advance(2);
+  }
   if (rows == 1) multiply_tile<1, kVectors>(args);
 }
 
