@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/generate/chat_prompt.h"
 
-#include <algorithm>
-#include <optional>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <utility>
 
 #include "nibble/base/error.h"
@@ -10,54 +11,72 @@
 namespace nibble {
 namespace {
 
-// The template writes all special tokens itself.
-constexpr EncodeOptions kOfTemplate{.add_special_tokens = false, .parse_special_tokens = true};
-constexpr EncodeOptions kOfUser{.add_special_tokens = false, .parse_special_tokens = false};
+std::string names_of(const Tokenizer& tokenizer) {
+  return fmt::format("{}", fmt::join(tokenizer.chat_template_names(), ", "));
+}
 
-std::string source_of(const Tokenizer& tokenizer, const std::string& model) {
-  std::optional<std::string> source = tokenizer.chat_template();
-  if (!source) {
-    throw Error("the model has no chat template")
-        .file(model)
-        .hint("it was not made for conversations; give it plain text to continue");
-  }
-  return *std::move(source);
+std::string title(const std::string& model, const std::string& name) {
+  return name == "default" ? model + ": chat template"
+                           : fmt::format("{}: chat template \"{}\"", model, name);
 }
 
 }  // namespace
 
-ChatPrompt::ChatPrompt(std::shared_ptr<const Tokenizer> tokenizer, const std::string& model)
-    : tokenizer_(std::move(tokenizer)), template_(source_of(*tokenizer_, model)) {}
+ChatPrompt::Choice ChatPrompt::choice(ChatTemplate chat_template) const {
+  PromptEncoder encoder(tokenizer_, chat_template);
+  return {std::move(chat_template), std::move(encoder)};
+}
+
+ChatPrompt::ChatPrompt(std::shared_ptr<const Tokenizer> tokenizer, const std::string& model,
+                       const std::string& template_name)
+    : tokenizer_(std::move(tokenizer)), model_(model) {
+  if (tokenizer_->chat_template_names().empty()) {
+    throw Error("the model has no chat template")
+        .file(model)
+        .hint("it was not made for conversations; give it plain text to continue");
+  }
+  const auto load = [&](const std::string& name) -> std::optional<Choice> {
+    const auto source = tokenizer_->chat_template(name);
+    if (!source) return std::nullopt;
+    return choice(ChatTemplate(*source, title(model, name)));
+  };
+  if (template_name.empty()) {
+    default_ = load("default");
+    tool_use_ = load("tool_use");
+    return;
+  }
+  default_ = load(template_name);
+  if (!default_) {
+    throw Error("the model has no chat template of this name")
+        .file(model)
+        .expected(names_of(*tokenizer_))
+        .got(template_name);
+  }
+}
+
+ChatPrompt::ChatPrompt(std::shared_ptr<const Tokenizer> tokenizer, ChatTemplate chat_template)
+    : tokenizer_(std::move(tokenizer)), default_(choice(std::move(chat_template))) {}
 
 std::vector<int32_t> ChatPrompt::encode(ChatTemplateInputs inputs) const {
-  if (inputs.extra.is_null()) inputs.extra = nlohmann::ordered_json::object();
+  if (inputs.messages.empty()) throw Error("a chat needs at least one message");
+  if (inputs.special_tokens.is_null()) inputs.special_tokens = nlohmann::ordered_json::object();
   const auto add = [&](const char* name, const std::string& token) {
-    if (!token.empty() && !inputs.extra.contains(name)) inputs.extra[name] = token;
+    if (!token.empty() && !inputs.special_tokens.contains(name)) {
+      inputs.special_tokens[name] = token;
+    }
   };
   add("bos_token", tokenizer_->bos_token());
   add("eos_token", tokenizer_->eos_token());
   add("pad_token", tokenizer_->pad_token());
   add("unk_token", tokenizer_->unk_token());
 
-  const std::vector<RenderedPiece> pieces = template_.render_pieces(inputs);
-  const bool spells_special = std::ranges::any_of(pieces, [&](const RenderedPiece& piece) {
-    return piece.from_user &&
-           std::ranges::any_of(tokenizer_->encode(piece.text, kOfTemplate),
-                               [&](int32_t id) { return tokenizer_->is_special(id); });
-  });
-  std::vector<int32_t> ids;
-  if (!spells_special) {
-    // In one go: a token may reach across the border of a message.
-    std::string text;
-    for (const RenderedPiece& piece : pieces) text += piece.text;
-    ids = tokenizer_->encode(text, kOfTemplate);
-  } else {
-    for (const RenderedPiece& piece : pieces) {
-      const auto more = tokenizer_->encode(piece.text, piece.from_user ? kOfUser : kOfTemplate);
-      ids.insert(ids.end(), more.begin(), more.end());
-    }
+  const std::optional<Choice>& chosen = !inputs.tools.is_null() && tool_use_ ? tool_use_ : default_;
+  if (!chosen) {
+    throw Error("the model has several chat templates, and none of them is the default")
+        .file(model_)
+        .hint("choose one of " + names_of(*tokenizer_));
   }
-  return ids;
+  return chosen->encoder.encode(chosen->chat_template.render_pieces(inputs));
 }
 
 }  // namespace nibble

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Chat templates: the Jinja source that a model ships, and the prompt text it makes of a
-// conversation. Renders what Jinja2 3.1 renders under the settings of transformers, in a sandbox
+// conversation. Renders what transformers' apply_chat_template() renders (Jinja2 3.1), in a sandbox
 // of its own: a template reaches nothing but its inputs and a clock, and is stopped when it takes
-// too long or too much (jinja_limits.h). Integers are 64 bits wide.
+// too long or too much (jinja/limits.h). Integers are 64 bits wide.
 #pragma once
 
 #include <chrono>
@@ -14,6 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "nibble/text/jinja/origin.h"
+
 namespace nibble {
 
 struct ChatTemplateInputs {
@@ -21,17 +23,18 @@ struct ChatTemplateInputs {
   nlohmann::ordered_json tools;      // a list of JSON schemas; null: none
   nlohmann::ordered_json documents;  // a list of {title, text}; null: none
   bool add_generation_prompt = true;
-  nlohmann::ordered_json extra;  // an object of further variables: bos_token, enable_thinking, ...
+  // The field of the last message, e.g. "content", that the model shall go on writing: the prompt
+  // ends with it. Empty: none. Excludes add_generation_prompt.
+  std::string continue_final_message;
+  nlohmann::ordered_json special_tokens;  // an object: bos_token, eos_token, ...
+  nlohmann::ordered_json extra;           // an object of further variables: enable_thinking, ...
   std::optional<std::chrono::system_clock::time_point> now;  // for strftime_now; unset: the clock
 };
 
 // A part of a prompt of one origin.
 struct RenderedPiece {
   std::string text;
-  // The text stems from the conversation or its documents, not from the template, so that special
-  // tokens spelled in it are just text. The values of "role" and "type" count as the template's:
-  // applications choose them.
-  bool from_user;
+  TextOrigin origin;
 };
 
 class ChatTemplate {
@@ -46,8 +49,13 @@ class ChatTemplate {
   // refuses by raise_exception(). Invalid UTF-8 in the inputs becomes U+FFFD. Thread-safe.
   std::string render(const ChatTemplateInputs& inputs) const;
 
-  // The same text in maximal pieces of one origin.
+  // The same text in maximal pieces of one origin. Numbers and booleans have none: what a template
+  // makes of them counts as its own. So do a role and a "type" that are one plain word, which
+  // applications choose and some templates build special tokens with.
   std::vector<RenderedPiece> render_pieces(const ChatTemplateInputs& inputs) const;
+
+  // Whether the template itself spells `text`: between its tags, or in a string literal.
+  bool spells(std::string_view text) const;
 
  private:
   struct Parsed;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "nibble/base/error.h"
@@ -18,8 +19,10 @@ Tokenizer::~Tokenizer() = default;
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
   const Parts& p = *parts_;
+  const AddedTokens none;
+  const AddedTokens& added = options.parse_added_tokens ? p.added : none;
   PreTokenized input =
-      p.added.extract(repair_utf8(text), p.normalizer.get(), options.parse_special_tokens);
+      added.extract(repair_utf8(text), p.normalizer.get(), options.parse_special_tokens);
   if (p.pre_tokenizer != nullptr) p.pre_tokenizer->apply(input);
   std::vector<int32_t> ids;
   ids.reserve(input.text.size() / 4 + 8);  // English has some four bytes a token
@@ -72,6 +75,15 @@ bool Tokenizer::is_special(int32_t id) const {
   return token != nullptr && token->special;
 }
 
+std::vector<AddedTokenInfo> Tokenizer::added_tokens() const {
+  std::vector<AddedTokenInfo> out;
+  for (int32_t id = 0; id <= parts_->added.max_id(); ++id) {
+    const AddedToken* token = parts_->added.find(id);
+    if (token != nullptr) out.push_back({token->content, id, token->special});
+  }
+  return out;
+}
+
 std::optional<int32_t> Tokenizer::bos_token_id() const { return token_to_id(bos_token()); }
 std::optional<int32_t> Tokenizer::eos_token_id() const { return token_to_id(eos_token()); }
 std::optional<int32_t> Tokenizer::pad_token_id() const { return token_to_id(pad_token()); }
@@ -85,6 +97,13 @@ std::optional<std::string> Tokenizer::chat_template(std::string_view name) const
   const auto found = parts_->config.chat_templates.find(std::string(name));
   if (found == parts_->config.chat_templates.end()) return std::nullopt;
   return found->second;
+}
+
+std::vector<std::string> Tokenizer::chat_template_names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, source] : parts_->config.chat_templates) names.push_back(name);
+  std::ranges::sort(names);
+  return names;
 }
 
 }  // namespace nibble

@@ -24,6 +24,15 @@ struct EncodeOptions {
   // Text like "<|im_end|>" becomes the special token. False: it is plain text, so that what a user
   // wrote cannot speak as the system. Added tokens that are not marked special are found always.
   bool parse_special_tokens = true;
+  // False: no added token at all is found, special or not.
+  bool parse_added_tokens = true;
+};
+
+// A token beside the model's own vocabulary.
+struct AddedTokenInfo {
+  std::string content;
+  int32_t id;
+  bool special;
 };
 
 struct DecodeOptions {
@@ -55,8 +64,9 @@ class Tokenizer {
 
   int64_t vocab_size() const;  // the highest id, added tokens included, plus 1
   std::optional<int32_t> token_to_id(std::string_view token) const;
-  std::string id_to_token(int32_t id) const;  // throws Error when no token has this id
-  bool is_special(int32_t id) const;          // an added token marked special
+  std::string id_to_token(int32_t id) const;         // throws Error when no token has this id
+  bool is_special(int32_t id) const;                 // an added token marked special
+  std::vector<AddedTokenInfo> added_tokens() const;  // by id
 
   // By the names in tokenizer_config.json and special_tokens_map.json; nullopt or "" when absent.
   std::optional<int32_t> bos_token_id() const;
@@ -71,6 +81,7 @@ class Tokenizer {
   // The text of a chat template: chat_template.jinja, additional_chat_templates/NAME.jinja, or
   // "chat_template" of tokenizer_config.json (a string, or a list of named ones).
   std::optional<std::string> chat_template(std::string_view name = "default") const;
+  std::vector<std::string> chat_template_names() const;  // sorted
 
   // For the sources of this folder, which know what a tokenizer is made of.
   struct Parts;

@@ -165,16 +165,20 @@ void read_generation_ids(const fs::path& path, TokenizerConfig& config) {
   }
 }
 
+// Template files, where there are any, replace those of tokenizer_config.json.
 void read_template_files(const fs::path& folder, TokenizerConfig& config) {
+  decltype(config.chat_templates) found;
   if (fs::exists(folder / "chat_template.jinja")) {
-    config.chat_templates["default"] = read_text_file(folder / "chat_template.jinja");
+    found["default"] = read_text_file(folder / "chat_template.jinja");
   }
   const fs::path more = folder / "additional_chat_templates";
-  if (!fs::is_directory(more)) return;
-  for (const auto& entry : fs::directory_iterator(more)) {
-    if (entry.path().extension() != ".jinja") continue;
-    config.chat_templates[entry.path().stem().string()] = read_text_file(entry.path());
+  if (fs::is_directory(more)) {
+    for (const auto& entry : fs::directory_iterator(more)) {
+      if (entry.path().extension() != ".jinja") continue;
+      found[entry.path().stem().string()] = read_text_file(entry.path());
+    }
   }
+  if (!found.empty()) config.chat_templates = std::move(found);
 }
 
 }  // namespace

@@ -546,10 +546,137 @@ words | map("length") | sum
 ("x" ~ 1) * 2
 "a" in ["a"] | list
 [name, name | lower] | join("/")
+range(-2)
+range(2, -1, 7)
+range(0, 6, 3)
+range(10)[2:8:3]
+range(10)[::-1]
+range(3).stop ~ range(0, 9, 2).step ~ range(4).start
+"ß".capitalize()
+"ßa ǆb".title()
+"aBc Ä ß".swapcase()
+"Straße ΑΣ".casefold()
+"a\tb\n\tc".expandtabs(4)
+"a\tb".expandtabs()
+"a\tb".expandtabs(0)
+"{a} {b[0]}".format_map({"a": 1, "b": [2]})
+"{x}".format_map({})
+"abc".translate({97: "x", 98: none, 99: 100})
+"Ab Cd".istitle() ~ "AB".istitle() ~ "a".istitle()
+"a_1".isidentifier() ~ "1a".isidentifier() ~ "".isidentifier()
+"a é".isprintable() ~ "\n".isprintable() ~ "".isprintable()
+dict.fromkeys([1, 2], 3)
+{}.fromkeys("ab")
+{"__x": 1}.__x
+user.tags.count("a")
+"{:>{w}}|{:{f}<5}".format("a", "b", w=5, f="*")
+"{:05}|{:_}|{:n}".format("a", 12345, 5)
+"{:#x} {:#o} {:#b} {:_x}".format(255, 8, 5, 1048576)
+"{:010,}|{:,.2f}|{:+,d}".format(1234, 12345.678, 1234567)
+"{:.3}|{:.3}|{:.3}|{:.1}|{:.17}".format(1.0, 123.0, 100.0, 5.0, 0.1)
+"{:c}|{:5c}|".format(65, 233)
+"{!r:>6}|{!s:<4}|{!a}".format("é", 1, "é")
+"{:-}".format("a")
+"{:#}".format("a")
+"{:,}".format("a")
+"{:.2}".format(5)
+"{:d}".format(5.0)
+"{:,x}".format(5)
+"{!z}".format(1)
+"{:5}".format(none)
+"{:5}".format(missing)
+"{:{:{}}}".format(1, 2, 3)
+"{0[name]} {0.age} {0[tags][1]}".format(user)
+"{a.__class__}".format(a=1)
+"%a %#x %#o %e %F %5.1f|%-8s|%.2s" % ("é", 255, 8, 1.5, 2.0, 3.14159, "ab", "xyz")
+"%*d|%.*f" % (5, 1, 2, 3.14159)
+"%ld %5%" % 1
+"<p>a &amp; <b>b</b>\n c<!-- x > y -->&#39;&lt;</p>" | striptags
+"a < b" | striptags
+"a b/ü?&=+" | urlencode
+{"a b": "c/d", "e": 1} | urlencode
+[("x", "y z"), (1, none)] | urlencode
+5 | urlencode
+{"class": "a b", "id": none, "n": missing, "t": "<\"'>"} | xmlattr
+{"a": 1} | xmlattr(false)
+{} | xmlattr
+{"a b": 1} | xmlattr
+5 | filesizeformat
+1 | filesizeformat
+1000 | filesizeformat
+1536 | filesizeformat(true)
+"123456789" | filesizeformat
+1e30 | filesizeformat
+people | groupby("age")
+people | groupby("name") | map(attribute="grouper") | list
+people | groupby("name", case_sensitive=true) | map("first") | list
+people | groupby("home.town", default="?") | map(attribute="list") | map("length") | list
+people | map(attribute="name") | groupby(0) | list
+(people | groupby("age"))[0].list | length
+[7] | random
+[] | random
+5 | random
+lipsum is defined
+self
+range(2) | truncate
+[1, 2] | truncate(1, leeway=0)
+[] is filter
+{} is test
+5 | batch(2) is defined
+("<b>" | safe).upper() ~ "<"
+("<b>" | safe).upper() + "<"
+("<b>" | safe)[0:2] + "<"
+"a" | forceescape | list
+people | selectattr("age", "gt", 26) | map(attribute="name") | join(",")
+5 | items is defined
+0.5 | select("odd") is defined
+user.nosuch
+user[0]
+numbers["x"]
+missing.a.b
+(1).x.y
+none.x.y
+"a".nosuch.more
+[].nosuch.more
+user["a\nb"].more
+caller()
+varargs
+dict(**{"a": 1}, a=2)
 "%s" % none ~ "!"
 """ .strip("\n").split("\n")
 
 STATEMENTS = [
+    # autoescape
+    "{% autoescape true %}{{ '<b>' }}<i>{{ '<b>' | safe }}{{ '<' ~ '>' }}{% endautoescape %}{{ '<' }}",
+    "{% autoescape true %}{{ ['<', '>' | safe] | join('&') }}{{ ['<'] | join('&') }}{% endautoescape %}",
+    "{% autoescape true %}{% set x %}<{{ '<' }}{% endset %}{{ x }}{{ x is escaped }}{% endautoescape %}",
+    "{% macro m(a) %}<{{ a }}{% endmacro %}{% autoescape true %}{{ m('<') }}{% endautoescape %}{{ m('<') }}",
+    "{% autoescape true %}{% macro m(a) %}<{{ a }}{% endmacro %}{% endautoescape %}{{ 1 }}",
+    "{% autoescape true %}{{ 'a<b' | replace('<', '>') }}{{ {'a': '<'} | xmlattr }}{% endautoescape %}",
+    "{% autoescape true %}{% filter upper %}<b>{{ '<' }}{% endfilter %}{% endautoescape %}",
+    "{% autoescape true %}{{ {'a': '<'} | tojson }}{{ [1, '<'] }}{{ 1 < 2 }}{% endautoescape %}",
+    "{% autoescape false %}{{ '<' }}{% endautoescape %}",
+    "{% autoescape yes %}{{ '<' }}{% endautoescape %}",
+    "{% autoescape %}x{% endautoescape %}",
+    "{% autoescape true %}x",
+    # what objects show of themselves
+    "{% macro m(a, b=1) %}{{ kwargs }}{% endmacro %}{{ m }}{{ m.name }}{{ m.arguments }}"
+    "{{ m.catch_kwargs }}{{ m.catch_varargs }}{{ m.caller }}",
+    "{% macro m() %}{{ caller }}{{ caller() }}{% endmacro %}{% call m() %}x{% endcall %}",
+    "{% for n in numbers %}{{ loop }}{% endfor %}",
+    "{% generation %}{{ kwargs }}{{ varargs }}{% endgeneration %}",
+    "{% generation %}{{ caller() }}{% endgeneration %}",
+    "{% set n = 1 %}{% generation %}{% set n = 2 %}{{ n }}{% endgeneration %}{{ n }}",
+    "{% for g in people | groupby('age') %}{{ g.grouper }}:{% for p in g.list %}{{ p.name }} {% endfor %}{% endfor %}",
+    "{% for age, group in people | groupby('age') %}{{ age }}{{ group | length }};{% endfor %}",
+    "{% set d = dict.fromkeys(words) %}{{ d }}",
+    "{{ strftime_now('%Y %z%Z|%%z %f') }}",
+    "{% do numbers.append(1) %}",
+    "{% include 'x' %}",
+    "{% extends 'x' %}",
+    "{% import 'x' as y %}",
+    "{% from 'x' import y %}",
+    "{% trans %}x{% endtrans %}",
     # for
     "{% for n in numbers %}{{ n }},{% endfor %}",
     "{% for n in [] %}x{% else %}none{% endfor %}",

@@ -1,188 +1,142 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes chat_template_golden.json: templates, their inputs, and what Jinja2 makes of them under
-the settings that transformers renders chat templates with.
+"""Writes what transformers' apply_chat_template() and the Jinja2 environment behind it render.
 
-Made with jinja2 3.1.6 (the file records it). Run: python3 make_chat_template_golden.py
-With --templates DIR --output FILE it writes the same for every *.jinja file in DIR; the test
-ChatTemplateGolden.OtherTemplates reads FILE when it is named chat_template_golden.json and its
-folder is in the environment variable NIBBLE_CHAT_TEMPLATE_GOLDEN.
+chat_template_golden.json: the snippets of chat_template_snippets.py with their texts, and the cases
+of chat_template_matrix.py through the templates in chat_templates/.
+
+chat_template_matrix.json: the same cases through other people's templates, which are not part of
+this repository (--templates DIR, by default ../shared/data/chat_templates beside the checkout). It
+holds no text of theirs: per template the hash of its source, per case length and hash of the
+rendering, or the error.
+
+Made with the versions in requirements.txt (the files record them). Run: scripts/golden chat_template
 """
 
 import argparse
+import copy
 import datetime
 import json
 import pathlib
 
 import jinja2
-import jinja2.ext
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+import tokenizers
+import transformers
+from transformers.utils import chat_template_utils
 
+from chat_template_matrix import CHATS, cases
 from chat_template_snippets import CONTEXT, EXPRESSIONS, STATEMENTS
 
 HERE = pathlib.Path(__file__).parent
+SHARED = HERE.parents[2] / "shared" / "data" / "chat_templates"
 NOW = 1764842400  # 2025-12-04 10:00:00 UTC
 
 
-class Generation(jinja2.ext.Extension):
-    """{% generation %}: marks what the model wrote; the text passes through."""
+class Clock(datetime.datetime):
+    """Stands in for the clock that strftime_now reads."""
 
-    tags = {"generation"}
-
-    def parse(self, parser):
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        call = self.call_method("_text")
-        return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
-
-    def _text(self, caller):
-        return caller()
+    @classmethod
+    def now(cls):
+        return datetime.datetime.fromtimestamp(NOW, datetime.timezone.utc).replace(tzinfo=None)
 
 
-class Namespace(jinja2.utils.Namespace):
-    """Refuses names with an underscore in front, as transformers does."""
-
-    def __init__(*args, **kwargs):
-        self, args = args[0], args[1:]
-        attributes = dict(*args, **kwargs)
-        for name in attributes:
-            Namespace.check(name)
-        jinja2.utils.Namespace.__init__(self, attributes)
-
-    def __setitem__(self, name, value):
-        Namespace.check(name)
-        jinja2.utils.Namespace.__setitem__(self, name, value)
-
-    @staticmethod
-    def check(name):
-        if isinstance(name, str) and name.startswith("_"):
-            raise jinja2.exceptions.SecurityError(name)
+chat_template_utils.datetime = Clock
+ENVIRONMENT = chat_template_utils._compile_jinja_template("").environment
+TOKENIZER = transformers.PreTrainedTokenizerFast(
+    tokenizer_object=tokenizers.Tokenizer(tokenizers.models.WordLevel({"<unk>": 0}, "<unk>")),
+    bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 
 
-def make_environment():
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
-
-    def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
-        return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators,
-                          sort_keys=sort_keys)
-
-    def raise_exception(message):
-        raise jinja2.exceptions.TemplateError(message)
-
-    environment.filters["tojson"] = tojson
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["namespace"] = Namespace
-    now = datetime.datetime.fromtimestamp(NOW, datetime.timezone.utc)
-    environment.globals["strftime_now"] = lambda form: now.strftime(form)
-    return environment
+def fnv1a(data):
+    value = 0xCBF29CE484222325
+    for byte in data:
+        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return f"{value:016x}"
 
 
-ENVIRONMENT = make_environment()
-
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "description": "The weather at a place & what <it> \"feels\" like",
-        "parameters": {
-            "type": "object",
-            "properties": {
-                "place": {"type": "string", "description": "A town, e.g. Zürich"},
-                "unit": {"type": "string", "enum": ["C", "F"], "default": "C"},
-                "days": {"type": "integer"},
-                "tags": {"type": "array", "items": {"type": "string"}},
-            },
-            "required": ["place"],
-        },
-    },
-}
-
-
-def message(role, content, **more):
-    return {"role": role, "content": content, **more}
-
-
-def call_message(arguments):
-    call = {"id": "call12345", "type": "function",
-            "function": {"name": "get_weather", "arguments": arguments}}
-    return message("assistant", "", tool_calls=[call])
-
-
-CHATS = {
-    "user": [message("user", "Hello")],
-    "system": [message("system", "You are <b>kind</b>."), message("user", "Hi"),
-               message("assistant", "Hello!"), message("user", "More & more")],
-    "space": [message("system", "  padded \n"), message("user", "\n  hé 世界 😀\t\n"),
-              message("assistant", "<think>\nso\n</think>\n\n yes \n"), message("user", " x ")],
-    "empty": [message("user", "")],
-    "none": [],
-    "tools": [message("system", "Be brief."), message("user", "Weather?"),
-              call_message({"place": "Ulm", "days": 3, "exact": True, "more": [1.5, None]}),
-              message("tool", "{\"celsius\": 20}", tool_call_id="call12345", name="get_weather"),
-              message("assistant", "20 degrees."), message("user", "Thanks")],
-    "tool text": [message("user", "Weather?"), call_message("{\"place\": \"Ulm\"}"),
-                  message("tool", "20"), message("tool", "21")],
-    "parts": [message("user", [{"type": "text", "text": "See "}, {"type": "image"},
-                               {"type": "text", "text": "this <|im_end|>"}])],
-    "two users": [message("user", "a"), message("user", "b")],
-    "ends with answer": [message("user", "a"), message("assistant", "b")],
-    "unknown role": [message("alien", "x")],
-}
-
-
-def chat_contexts():
-    for chat_name, messages in CHATS.items():
-        for tools in (None, [WEATHER]):
-            for prompt in (True, False):
-                yield (f"{chat_name}{', tools' if tools else ''}{', prompt' if prompt else ''}",
-                       {"messages": messages, "tools": tools, "documents": None,
-                        "add_generation_prompt": prompt, "bos_token": "<s>", "eos_token": "</s>"})
-
-
-def record(name, template, context, case):
-    """Adds what Jinja2 renders, or that it refuses, to a case."""
-    case = {"name": name, **case}
+def outcome(render):
+    """The text, or what nibble must refuse too. Messages of the templates' own errors and of
+    undefined values are the same in nibble; those of Python's own errors are not."""
     try:
-        case["expected"] = ENVIRONMENT.from_string(template).render(**context)
-    except Exception as error:  # whatever it is, nibble must refuse too
-        case["error"] = type(error).__name__
-    return case
+        return render()
+    except Exception as error:
+        out = {"error": type(error).__name__}
+        if type(error) in (jinja2.exceptions.TemplateError, jinja2.exceptions.UndefinedError):
+            out["message"] = str(error)[:200]
+        return out
 
 
-def snippet_cases():
+def snippet(template):
+    def render():
+        # Some filters of Jinja2 change lists in place.
+        return ENVIRONMENT.from_string(template).render(**copy.deepcopy(CONTEXT))
+
+    return {"template": template, "result": outcome(render)}
+
+
+def snippets():
     for expression in EXPRESSIONS:
-        template = "{{ " + expression + " }}"
-        yield record(expression, template, CONTEXT, {"template": template})
+        yield snippet("{{ " + expression + " }}")
     for statement in STATEMENTS:
-        yield record(statement, statement, CONTEXT, {"template": statement})
+        yield snippet(statement)
 
 
-def chat_cases(folder):
-    for path in sorted(folder.glob("*.jinja")):
-        template = path.read_bytes().decode()
-        for name, context in chat_contexts():
-            yield record(f"{path.name}: {name}", template, context,
-                         {"file": path.name, "context": context})
+def renderings(source):
+    for case in cases():
+        messages = CHATS[case["chat"]]
+        yield outcome(lambda: TOKENIZER.apply_chat_template(
+            messages, chat_template=source, tokenize=False, **case["options"]))
+
+
+def digest(result):
+    if isinstance(result, dict):
+        return result
+    data = result.encode()
+    return f"{len(data)}:{fnv1a(data)}"
+
+
+def sources(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.jinja"))}
+
+
+def one_item_a_line(document):
+    """JSON whose lists and objects one level down have a line for each item."""
+    def block(value):
+        if isinstance(value, list):
+            return "[\n" + ",\n".join(json.dumps(item) for item in value) + "\n]"
+        if isinstance(value, dict):
+            return "{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(item)}"
+                                      for key, item in value.items()) + "\n}"
+        return json.dumps(value)
+
+    return "{\n" + ",\n".join(f"{json.dumps(key)}: {block(value)}"
+                              for key, value in document.items()) + "\n}\n"
+
+
+def write(path, **content):
+    document = {"made_with": {"jinja2": jinja2.__version__,
+                              "transformers": transformers.__version__},
+                "now": NOW, "chats": CHATS, "cases": list(cases()), **content}
+    path.write_text(one_item_a_line(document))
+    print(f"{path}: {path.stat().st_size} bytes")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--templates", type=pathlib.Path, default=HERE / "chat_templates")
-    parser.add_argument("--output", type=pathlib.Path, default=HERE / "chat_template_golden.json")
+    parser.add_argument("--templates", type=pathlib.Path, default=SHARED)
     arguments = parser.parse_args()
-    own = arguments.templates == HERE / "chat_templates"
-    golden = {
-        "made_with": {"jinja2": jinja2.__version__},
-        "now": NOW,
-        "templates": {path.name: path.read_bytes().decode()
-                      for path in sorted(arguments.templates.glob("*.jinja"))},
-        "context": CONTEXT if own else {},
-        "snippets": list(snippet_cases()) if own else [],
-        "chats": list(chat_cases(arguments.templates)),
-    }
-    arguments.output.write_text(json.dumps(golden, ensure_ascii=True, indent=1) + "\n")
-    print(f"{arguments.output}: {len(golden['snippets'])} snippets, {len(golden['chats'])} chats")
+    write(HERE / "chat_template_golden.json",
+          context=CONTEXT, snippets=list(snippets()),
+          templates={name: {"source": source.decode(), "results": list(renderings(source.decode()))}
+                     for name, source in sources(HERE / "chat_templates").items()})
+    others = sources(arguments.templates)
+    if not others:
+        print(f"no templates in {arguments.templates}: chat_template_matrix.json stays")
+        return
+    write(HERE / "chat_template_matrix.json",
+          templates={name: {"source_hash": fnv1a(source),
+                            "results": [digest(r) for r in renderings(source.decode())]}
+                     for name, source in others.items()})
 
 
 if __name__ == "__main__":

@@ -162,7 +162,7 @@ TEST(JinjaLimits, NothingPrivateOrMutableIsReachable) {
        {"{{ ''.__class__.__mro__ }}", "{{ [].__class__.__base__ }}", "{{ {}['__class__'].x }}",
         "{{ range.__globals__.x }}", "{{ [1].append(2) }}", "{{ {}.update({'a': 1}) }}",
         "{{ messages.clear() }}", "{{ '{0.__class__.x}'.format('') }}",
-        "{{ ''|attr('__class__')|attr('x') }}", "{{ loop.__init__.x }}", "{{ self.x }}",
+        "{{ ''|attr('__class__')|attr('x') }}", "{{ loop.__init__.x }}", "{{ self.x.y }}",
         "{% import 'os' as os %}"}) {
     EXPECT_EQ(outcome(source).find("rendered"), std::string::npos) << source;
   }

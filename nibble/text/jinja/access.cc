@@ -13,8 +13,16 @@
 namespace nibble::jinja {
 namespace {
 
-Value missing(const Value& object, std::string_view name) {
-  return Value::undefined(fmt::format("'{}' has no attribute '{}'", type_name(object), name));
+// A type as Jinja2's messages name it.
+std::string object_type(const Value& object) {
+  if (object.is_none()) return "None";
+  if (object.text() && object.text()->is_markup()) return "markupsafe.Markup object";
+  return type_name(object) + " object";
+}
+
+Value missing(const Value& object, std::string_view name, Budget& budget) {
+  return Value::undefined(fmt::format("'{}' has no attribute {}", object_type(object),
+                                      to_repr(Value(std::string(name)), budget).bytes()));
 }
 
 // What Python's getattr() would find: methods, and the attributes of Jinja's own objects.
@@ -29,6 +37,15 @@ std::optional<Value> python_attribute(const Value& object, std::string_view name
   }
   if (object.object()) {
     return object.object()->attribute ? object.object()->attribute(name) : std::nullopt;
+  }
+  if (const Sequence* seq = object.seq()) {
+    if (seq->is_group && name == "grouper") return seq->items[0];
+    if (seq->is_group && name == "list") return seq->items[1];
+    if (seq->kind == Sequence::Kind::kRange) {
+      if (name == "start") return Value(seq->range.start);
+      if (name == "stop") return Value(seq->range.stop);
+      if (name == "step") return Value(seq->range.step);
+    }
   }
   return find_method(object, name);
 }
@@ -128,17 +145,19 @@ Value get_attribute(const Value& object, std::string_view name, Budget& budget) 
   if (object.as_dict()) {
     if (auto value = python_item(object, Value(std::string(name)), budget)) return *value;
   }
-  return missing(object, name);
+  return missing(object, name, budget);
 }
 
 Value get_item(const Value& object, const Value& key, Budget& budget) {
   if (auto value = python_item(object, key, budget)) return *value;
   if (const Text* name = key.text()) {
     if (auto value = python_attribute(object, name->bytes())) return *value;
-    return missing(object, name->bytes());
+    return missing(object, name->bytes(), budget);
   }
-  return missing(object,
-                 key.seq() || key.as_dict() ? type_name(key) : to_repr(key, budget).bytes());
+  const bool is_container = key.seq() || key.as_dict();
+  return Value::undefined(
+      fmt::format("{} has no element {}", object_type(object),
+                  is_container ? type_name(key) : to_repr(key, budget).bytes()));
 }
 
 Value get_slice(const Value& object, const Value* start, const Value* stop, const Value* step,
@@ -150,9 +169,25 @@ Value get_slice(const Value& object, const Value* start, const Value* stop, cons
     throw Error(fmt::format("a {} can not be sliced", type_name(object)));
   }
   const auto length = static_cast<int64_t>(seq->items.size());
+  const SliceRange places = slice_range(length, start, stop, step);
   std::vector<Value> items;
-  for (const size_t i : positions(slice_range(length, start, stop, step), budget)) {
-    items.push_back(seq->items[i]);
+  for (const size_t i : positions(places, budget)) items.push_back(seq->items[i]);
+  if (seq->kind == Sequence::Kind::kRange) {
+    const Range& range = seq->range;
+    // Inside the items or one step beyond them, so that only extreme ranges could overflow.
+    const auto at = [&](int64_t place) {
+      int64_t offset = 0, out = 0;
+      if (__builtin_mul_overflow(place, range.step, &offset) ||
+          __builtin_add_overflow(range.start, offset, &out)) {
+        throw Error("an integer goes beyond 64 bits");
+      }
+      return out;
+    };
+    int64_t stride = 0;
+    if (__builtin_mul_overflow(range.step, places.stride, &stride)) {
+      throw Error("an integer goes beyond 64 bits");
+    }
+    return Value::range({at(places.first), at(places.last), stride}, std::move(items));
   }
   return Value::sequence(seq->kind, std::move(items));
 }
@@ -182,7 +217,7 @@ Puller iterate(const Value& value, Budget& budget) {
       budget.spend_steps(1);
       const size_t begin = at;
       at += utf8_length(text.bytes()[at]);
-      return text.substr(begin, at);
+      return text.substr(begin, at).as_plain();
     };
   }
   if (value.seq()) {

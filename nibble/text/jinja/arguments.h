@@ -30,13 +30,13 @@ class BoundArguments {
     for (const auto& [name, value] : given.named) {
       size_t place = 0;
       for (const std::string_view parameter : parameters) {
-        if (parameter == name) break;
+        if (parameter == name.bytes()) break;
         ++place;
       }
       if (place == values_.size()) {
-        throw Error(fmt::format("{} takes no argument '{}'", function, name));
+        throw Error(fmt::format("{} takes no argument '{}'", function, name.bytes()));
       }
-      if (values_[place]) throw Error(fmt::format("{} got '{}' twice", function, name));
+      if (values_[place]) throw Error(fmt::format("{} got '{}' twice", function, name.bytes()));
       values_[place] = &value;
     }
     for (size_t i = 0; i < required; ++i) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The syntax tree of a template: plain data, built by jinja_parser and walked by
-// jinja_interpreter. Every node carries its source line.
+// The syntax tree of a template: plain data, built by parser.h and walked by
+// interpreter.h. Every node carries its source line.
 #pragma once
 
 #include <memory>
@@ -158,10 +158,18 @@ struct With {
   std::vector<std::pair<Target, ExprPtr>> bindings;
   Body body;
 };
-// {% generation %} and {% block %}: a body with its own variables.
+// {% generation %}: what the model is to write. To Jinja2 a macro that is called where it stands.
+struct Generation {
+  std::shared_ptr<const Callable> callable;
+};
+// {% block %}: a body with its own variables.
 struct Scoped {
   Body body;
   bool sees_locals;  // else only the top-level variables
+};
+struct Autoescape {
+  ExprPtr enabled;
+  Body body;
 };
 struct Break {};
 struct Continue {};
@@ -169,7 +177,7 @@ struct Continue {};
 struct Statement {
   int line;
   std::variant<Data, Output, For, If, Set, SetBlock, Macro, CallBlock, FilterBlock, With, Scoped,
-               Break, Continue>
+               Generation, Autoescape, Break, Continue>
       node;
 };
 

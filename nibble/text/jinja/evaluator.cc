@@ -3,6 +3,8 @@
 // The expressions of jinja_interpreter.h.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "nibble/text/jinja/interpreter.h"
 
 namespace nibble::jinja {
@@ -67,13 +69,19 @@ Value Interpreter::eval(const ast::Logic& logic, const ScopePtr& scope) {
 }
 
 Value Interpreter::eval(const ast::Concat& concat, const ScopePtr& scope) {
-  Text out;
+  std::vector<Text> parts;
+  bool markup = false;
   for (const ast::ExprPtr& part : concat.parts) {
-    const Text text = to_text(eval(*part, scope), budget_);
+    parts.push_back(to_text(eval(*part, scope), budget_));
+    markup = markup || (autoescape_ && parts.back().is_markup());
+  }
+  Text out;
+  for (const Text& part : parts) {
+    const Text text = markup ? escape(part) : part;
     budget_.spend_string(out.size() + text.size());
     out.append(text);
   }
-  return out;
+  return markup ? out.as_markup() : out;
 }
 
 Value Interpreter::eval(const ast::Compare& comparison, const ScopePtr& scope) {
@@ -89,7 +97,10 @@ Value Interpreter::eval(const ast::Compare& comparison, const ScopePtr& scope) {
 Value Interpreter::eval(const ast::Conditional& conditional, const ScopePtr& scope) {
   if (truthy(eval(*conditional.test, scope))) return eval(*conditional.then, scope);
   if (conditional.otherwise) return eval(*conditional.otherwise, scope);
-  return Value::undefined("the inline 'if' was false and has no 'else'");
+  return Value::undefined(
+      fmt::format("the inline if-expression on line {} evaluated to false and no else section was "
+                  "defined.",
+                  line_));
 }
 
 Value Interpreter::eval(const ast::Attribute& attribute, const ScopePtr& scope) {
@@ -114,7 +125,7 @@ Arguments Interpreter::eval(const ast::CallArguments& arguments, const ScopePtr&
     out.positional.push_back(eval(*value, scope));
   }
   for (const auto& [name, value] : arguments.named)
-    out.named.emplace_back(name, eval(*value, scope));
+    out.named.emplace_back(Text(name), eval(*value, scope));
   if (arguments.star) {
     for (Value& value : to_items(eval(*arguments.star, scope), budget_)) {
       out.positional.push_back(std::move(value));
@@ -126,7 +137,12 @@ Arguments Interpreter::eval(const ast::CallArguments& arguments, const ScopePtr&
     for (const auto& [name, value] : more.as_dict()->entries) {
       if (!name.text()) throw Error("a dict behind ** has a key that is no string");
       budget_.spend_steps(1);
-      out.named.emplace_back(name.text()->bytes(), value);
+      if (std::ranges::any_of(arguments.named, [&](const auto& argument) {
+            return argument.first == name.text()->bytes();
+          })) {
+        throw Error(fmt::format("the argument '{}' is given twice", name.text()->bytes()));
+      }
+      out.named.emplace_back(*name.text(), value);
     }
   }
   return out;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The filters of Jinja2: what may stand behind `|`. They live in jinja_string_filters.cc,
-// jinja_sequence_filters.cc and jinja_value_filters.cc, one table each.
+// The filters of Jinja2: what may stand behind `|`. They live in html_filters.cc,
+// string_filters.cc, sequence_filters.cc and value_filters.cc, one table each.
 #pragma once
 
 #include <span>
@@ -18,6 +18,7 @@ struct FilterEntry {
   FilterFunction function;
 };
 
+std::span<const FilterEntry> html_filters();
 std::span<const FilterEntry> string_filters();
 std::span<const FilterEntry> sequence_filters();
 std::span<const FilterEntry> value_filters();

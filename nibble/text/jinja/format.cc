@@ -18,24 +18,30 @@ constexpr int kMaxFieldWidth = 10'000;
 
 // One conversion: the union of what % and {} can ask for.
 struct Spec {
-  char32_t fill = ' ';
+  Text fill{std::string(" ")};
   char align = '\0';  // '<', '>', '^', '=' or 0 for the type's own
   char sign = '-';    // '-', '+' or ' '
+  bool sign_given = false;
   bool alternate = false;
-  bool grouped = false;
+  bool zero = false;  // zeros, unless there is a fill
+  char group = '\0';  // ',' or '_' between digits
   int width = 0;
   int precision = -1;
   char type = '\0';
 };
 
-std::string group_thousands(const std::string& digits) {
-  const size_t whole = std::min(digits.find_first_not_of("0123456789"), digits.size());
+// `digits` with a mark between groups: of three, or of four that are no decimals.
+std::string grouped(const std::string& digits, const Spec& spec) {
+  const bool decimal = std::string_view("xXob").find(spec.type) == std::string_view::npos;
+  const char* const kinds = decimal ? "0123456789" : "0123456789abcdefABCDEF";
+  const size_t size = decimal ? 3 : 4;
+  const size_t end = std::min(digits.find_first_not_of(kinds), digits.size());
   std::string out;
-  for (size_t i = 0; i < whole; ++i) {
-    if (i > 0 && (whole - i) % 3 == 0) out += ',';
+  for (size_t i = 0; i < end; ++i) {
+    if (i > 0 && (end - i) % size == 0) out += spec.group;
     out += digits[i];
   }
-  return out + digits.substr(whole);
+  return out + digits.substr(end);
 }
 
 // Digits of the absolute value; the caller puts the sign.
@@ -58,9 +64,30 @@ std::string integer_digits(int64_t value, const Spec& spec) {
 std::string float_digits(double value, const Spec& spec) {
   char buffer[512];
   const int precision = std::min(spec.precision < 0 ? 6 : spec.precision, 100);
-  const char conversion[] = {'%', '.', '*', spec.type == 'F' ? 'f' : spec.type, '\0'};
-  const int size = std::snprintf(buffer, sizeof buffer, conversion, precision, std::abs(value));
+  std::string conversion = spec.alternate ? "%#.*" : "%.*";
+  conversion += spec.type;
+  const int size =
+      std::snprintf(buffer, sizeof buffer, conversion.c_str(), precision, std::abs(value));
   return std::string(buffer, static_cast<size_t>(std::clamp(size, 0, 511)));
+}
+
+// What format() makes of a float without a type: as 'g' does, but always with a point or exponent.
+std::string general_digits(double value, int precision) {
+  if (!std::isfinite(value)) return float_repr(std::abs(value));
+  const int shown = std::clamp(precision, 1, 100);
+  const std::string scientific = fmt::format("{:.{}e}", std::abs(value), shown - 1);
+  const size_t e = scientific.find('e');
+  const int exponent = std::stoi(scientific.substr(e + 1));
+  if (exponent >= -4 && exponent < std::max(shown - 1, 1)) {
+    const std::string digits = fmt::format("{:.{}g}", std::abs(value), shown);
+    return digits.find('.') == std::string::npos ? digits + ".0" : digits;
+  }
+  std::string mantissa = scientific.substr(0, e);
+  if (mantissa.find('.') != std::string::npos) {
+    mantissa.erase(mantissa.find_last_not_of('0') + 1);
+    if (mantissa.back() == '.') mantissa.pop_back();
+  }
+  return mantissa + scientific.substr(e);
 }
 
 Text pad(const Text& body, const std::string& sign, const Spec& spec, char natural_align,
@@ -70,14 +97,32 @@ Text pad(const Text& body, const std::string& sign, const Spec& spec, char natur
   budget.spend_string(body.size() + static_cast<size_t>(gap) * 4);
   const char align = spec.align ? spec.align : natural_align;
   const int left = align == '<' ? 0 : align == '^' ? gap / 2 : gap;
-  std::string fill;
-  append_utf8(fill, spec.fill);
   Text out;
   if (align == '=') out.append(sign);
-  for (int i = 0; i < left; ++i) out.append(fill);
+  for (int i = 0; i < left; ++i) out.append(spec.fill);
   if (align != '=') out.append(sign);
   out.append(body);
-  for (int i = left; i < gap; ++i) out.append(fill);
+  for (int i = left; i < gap; ++i) out.append(spec.fill);
+  return out;
+}
+
+// repr() as ascii() shows it.
+Text to_ascii(const Text& repr) {
+  Text out;
+  repr.for_each_run([&](std::string_view run, TextOrigin origin) {
+    std::string bytes;
+    for (size_t at = 0; at < run.size();) {
+      const auto code = static_cast<uint32_t>(next_code_point(run, at));
+      if (code < 0x80) {
+        bytes += static_cast<char>(code);
+      } else if (code < 0x100) {
+        bytes += fmt::format("\\x{:02x}", code);
+      } else {
+        bytes += code < 0x10000 ? fmt::format("\\u{:04x}", code) : fmt::format("\\U{:08x}", code);
+      }
+    }
+    out.append(bytes, origin);
+  });
   return out;
 }
 
@@ -93,11 +138,25 @@ Text format_string(const Text& text, const Spec& spec, Budget& budget) {
   return pad(body, "", spec, '<', budget);
 }
 
+// The character that a number stands for.
+Text character(const Value& value) {
+  const auto code = as_integer(value);
+  if (!code || *code < 0 || *code > 0x10FFFF || (*code >= 0xD800 && *code < 0xE000)) {
+    throw Error("a format needs the number of a character");
+  }
+  std::string bytes;
+  append_utf8(bytes, static_cast<char32_t>(*code));
+  return Text(std::move(bytes));
+}
+
 Text format_number(const Value& value, const Spec& spec, Budget& budget) {
   std::string digits;
   const double number = *as_number(value);
   bool negative = number < 0 || (value.get<double>() && std::signbit(number));
-  if (std::string_view("eEfFgG").find(spec.type) != std::string_view::npos) {
+  if (spec.type == '\0' && value.get<double>()) {
+    digits =
+        spec.precision < 0 ? float_repr(std::abs(number)) : general_digits(number, spec.precision);
+  } else if (std::string_view("eEfFgG").find(spec.type) != std::string_view::npos) {
     digits = float_digits(number, spec);
   } else if (spec.type == '%') {
     Spec percent = spec;
@@ -106,8 +165,20 @@ Text format_number(const Value& value, const Spec& spec, Budget& budget) {
   } else {
     digits = integer_digits(*as_integer(value), spec);
   }
-  if (spec.grouped) digits = group_thousands(digits);
-  return pad(Text(std::move(digits)), sign_of(negative, spec), spec, '>', budget);
+  const std::string sign = sign_of(negative, spec);
+  if (spec.group) {
+    // Zeros that fill the width are digits too.
+    const bool zeros = spec.align == '=' && spec.fill.bytes() == "0";
+    const auto width = static_cast<size_t>(spec.width);
+    const auto shown = [&] { return grouped(digits, spec).size() + sign.size(); };
+    // All but a few at once: three of four characters are digits.
+    if (const size_t size = shown(); zeros && size < width) {
+      digits.insert(0, (width - size) * 3 / 4, '0');
+    }
+    while (zeros && shown() < width) digits.insert(0, "0");
+    digits = grouped(digits, spec);
+  }
+  return pad(Text(std::move(digits)), sign, spec, '>', budget);
 }
 
 // ---- text % values ----
@@ -211,19 +282,14 @@ class PercentFormatter {
       case 's':
         return format_string(to_text(value, budget_), spec, budget_);
       case 'r':
-      case 'a':
         return format_string(to_repr(value, budget_), spec, budget_);
+      case 'a':
+        return format_string(to_ascii(to_repr(value, budget_)), spec, budget_);
       case 'c': {
         if (value.text() && length_in_code_points(value.text()->bytes()) == 1) {
           return format_string(*value.text(), spec, budget_);
         }
-        const auto code = as_integer(value);
-        if (!code || *code < 0 || *code > 0x10FFFF || (*code >= 0xD800 && *code < 0xE000)) {
-          throw Error("%c needs a character");
-        }
-        std::string character;
-        append_utf8(character, static_cast<char32_t>(*code));
-        return format_string(Text(character), spec, budget_);
+        return format_string(character(value), spec, budget_);
       }
       case 'd':
       case 'i':
@@ -246,7 +312,7 @@ class PercentFormatter {
       throw Error(fmt::format("%{} needs a number, not {}", type, type_name(value)));
     }
     if (zero && spec.align != '<') {
-      spec.fill = '0';
+      spec.fill = Text(std::string("0"));
       spec.align = '=';
     }
     const bool decimal = type == 'd' || type == 'i' || type == 'u';
@@ -272,7 +338,8 @@ class PercentFormatter {
 
 // ---- text.format(values) ----
 
-Spec parse_spec(std::string_view text) {
+Spec parse_spec(const Text& source) {
+  const std::string_view text = source.bytes();
   Spec spec;
   size_t at = 0;
   const auto is_align = [](char c) { return c == '<' || c == '>' || c == '^' || c == '='; };
@@ -287,9 +354,9 @@ Spec parse_spec(std::string_view text) {
   };
   if (!text.empty()) {
     size_t after_fill = 0;
-    const char32_t fill = next_code_point(text, after_fill);
+    next_code_point(text, after_fill);
     if (after_fill < text.size() && is_align(text[after_fill])) {
-      spec.fill = fill;
+      spec.fill = source.substr(0, after_fill);
       spec.align = text[after_fill];
       at = after_fill + 1;
     } else if (is_align(text[0])) {
@@ -297,16 +364,20 @@ Spec parse_spec(std::string_view text) {
       at = 1;
     }
   }
-  if (peek() == '+' || peek() == '-' || peek() == ' ') spec.sign = text[at++];
+  if (peek() == '+' || peek() == '-' || peek() == ' ') {
+    spec.sign = text[at++];
+    spec.sign_given = true;
+  }
   if (peek() == '#') spec.alternate = ++at > 0;
   if (peek() == '0') {
-    if (!spec.align) spec.align = '=', spec.fill = '0';
+    spec.zero = true;
     ++at;
   }
   spec.width = number();
-  if (peek() == ',') spec.grouped = ++at > 0;
+  if (peek() == ',' || peek() == '_') spec.group = text[at++];
   if (peek() == '.') {
     ++at;
+    if (peek() < '0' || peek() > '9') throw Error("a format specification misses its precision");
     spec.precision = number();
   }
   if (at < text.size()) spec.type = text[at++];
@@ -314,29 +385,39 @@ Spec parse_spec(std::string_view text) {
   return spec;
 }
 
-Text format_value(const Value& value, std::string_view spec_text, Budget& budget) {
+Text format_value(const Value& value, const Text& spec_text, Budget& budget) {
   if (spec_text.empty()) return to_text(value, budget);
+  if (!value.text() && !as_number(value)) {
+    throw Error(fmt::format("{} takes no format specification", type_name(value)));
+  }
   Spec spec = parse_spec(spec_text);
   if (value.text()) {
-    if ((spec.type && spec.type != 's') || spec.align == '=') {
+    if ((spec.type && spec.type != 's') || spec.align == '=' || spec.sign_given || spec.alternate ||
+        spec.group) {
       throw Error("a format specification does not suit a string");
     }
+    if (spec.zero && !spec.align) spec.fill = Text(std::string("0"));
     return format_string(*value.text(), spec, budget);
   }
-  if (!as_number(value))
-    throw Error(fmt::format("{} takes no format specification", type_name(value)));
-  if (value.get<double>() && spec.type == '\0') {
-    if (spec.precision < 0) {
-      const double number = *as_number(value);
-      return pad(Text(float_repr(std::abs(number))), sign_of(std::signbit(number), spec), spec, '>',
-                 budget);
-    }
-    spec.type = 'g';
+  if (spec.zero && !spec.align) {
+    spec.align = '=';
+    spec.fill = Text(std::string("0"));
   }
-  const bool is_integer_type = std::string_view("dxXob").find(spec.type) != std::string_view::npos;
-  const bool is_float_type = std::string_view("eEfFgG%").find(spec.type) != std::string_view::npos;
-  if (value.get<double>() ? !is_float_type : !is_integer_type && !is_float_type && spec.type) {
+  const auto is_one_of = [&](std::string_view types) {
+    return spec.type && types.find(spec.type) != std::string_view::npos;
+  };
+  const bool is_float = value.get<double>() || is_one_of("eEfFgG%");
+  if (spec.type == 'n' && !spec.group) spec.type = is_float ? 'g' : 'd';
+  const bool suits = !spec.type || is_one_of(is_float ? "eEfFgG%" : "dxXobc");
+  if (!suits || (!is_float && spec.precision >= 0) || (spec.group == ',' && is_one_of("xXobc")) ||
+      (spec.group && spec.type == 'c')) {
     throw Error("a format specification does not suit the number");
+  }
+  if (spec.type == 'c') {
+    if (spec.sign_given || spec.alternate) {
+      throw Error("a format specification does not suit a character");
+    }
+    return pad(character(value), "", spec, '>', budget);
   }
   return format_number(value, spec, budget);
 }
@@ -358,9 +439,9 @@ class BraceFormatter {
         done = at + 2;
         continue;
       }
-      const size_t end = bytes.find('}', at);
-      if (bytes[at] == '}' || end == std::string::npos) throw Error("a format has a lone brace");
-      out.append(field(std::string_view(bytes).substr(at + 1, end - at - 1)));
+      const size_t end = field_end(bytes, at);
+      if (end == std::string::npos) throw Error("a format has a lone brace");
+      out.append(field(format.substr(at + 1, end)));
       if (static_cast<int64_t>(out.size()) > kMaxStringBytes) budget_.spend_string(out.size());
       done = end + 1;
     }
@@ -369,22 +450,38 @@ class BraceFormatter {
   }
 
  private:
+  // The brace that closes the one at `at`; a specification may have fields of its own.
+  static size_t field_end(std::string_view bytes, size_t at) {
+    if (bytes[at] == '}') return std::string_view::npos;
+    for (int open = 0; at < bytes.size(); ++at) {
+      if (bytes[at] == '{') ++open;
+      if (bytes[at] == '}' && --open == 0) return at;
+    }
+    return std::string_view::npos;
+  }
+
   // name[.attribute|[key]]...[!conversion][:specification]
-  Text field(std::string_view text) {
-    if (text.find('{') != std::string_view::npos)
-      throw Error("nested format fields are not supported");
+  Text field(const Text& source) {
+    const DepthGuard guard(depth_, 2, "format fields are nested too deeply");
+    const std::string_view text = source.bytes();
     const size_t colon = text.find(':');
-    const std::string_view spec = colon == std::string_view::npos ? "" : text.substr(colon + 1);
     std::string_view name = text.substr(0, colon);
+    if (name.find('{') != std::string_view::npos) throw Error("a format field is broken");
     char conversion = '\0';
     if (const size_t mark = name.find('!'); mark != std::string_view::npos) {
       if (mark + 2 != name.size()) throw Error("a format conversion is not understood");
       conversion = name[mark + 1];
+      if (std::string_view("ras").find(conversion) == std::string_view::npos) {
+        throw Error("a format conversion is not understood");
+      }
       name = name.substr(0, mark);
     }
     Value value = look_up(name);
-    if (conversion == 'r' || conversion == 'a') value = to_repr(value, budget_);
+    if (conversion == 'r') value = to_repr(value, budget_);
+    if (conversion == 'a') value = to_ascii(to_repr(value, budget_));
     if (conversion == 's') value = to_text(value, budget_);
+    const Text spec =
+        colon == std::string_view::npos ? Text() : run(source.substr(colon + 1, source.size()));
     return format_value(value, spec, budget_);
   }
 
@@ -430,7 +527,7 @@ class BraceFormatter {
       return arguments_.positional[at];
     }
     for (const auto& [given, value] : arguments_.named) {
-      if (given == name) return value;
+      if (given.bytes() == name) return value;
     }
     throw Error("a format names a missing argument");
   }
@@ -438,6 +535,7 @@ class BraceFormatter {
   const Arguments& arguments_;
   Budget& budget_;
   size_t automatic_ = 0;
+  int depth_ = 0;
 };
 
 }  // namespace

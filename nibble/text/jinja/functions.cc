@@ -7,6 +7,7 @@
 
 #include "nibble/base/utf8.h"
 #include "nibble/text/jinja/interpreter.h"
+#include "nibble/text/jinja/methods.h"
 
 namespace nibble::jinja {
 namespace {
@@ -26,7 +27,7 @@ Value range(Interpreter& run, const Arguments& given) {
     if (__builtin_add_overflow(at, step, &at)) break;
   }
   run.budget().spend_steps(static_cast<int64_t>(items.size()));
-  return Value::sequence(Sequence::Kind::kRange, std::move(items));
+  return Value::range({start, stop, step}, std::move(items));
 }
 
 // dict(mapping or pairs, name=value...).
@@ -51,6 +52,9 @@ Dict make_dict(Interpreter& run, const Arguments& given) {
 }
 
 Value dict(Interpreter& run, const Arguments& given) { return Value::dict(make_dict(run, given)); }
+
+// Text of Jinja2's own, drawn at random: nothing that a prompt could need.
+Value lipsum(Interpreter&, const Arguments&) { throw Error("lipsum() is not open to templates"); }
 
 Value name_space(Interpreter& run, const Arguments& given) {
   return run.make_namespace(make_dict(run, given));
@@ -116,11 +120,20 @@ Value strftime_now(Interpreter& run, const Arguments& given) {
        at += 2) {
     if (format[at + 1] == 'f') format.replace(at, 2, fmt::format("{:06}", micros.count()));
   }
+  // Python's datetime.now() knows no time zone.
+  for (size_t at = 0; (at = format.find('%', at)) != std::string::npos && at + 1 < format.size();) {
+    const bool zone = format[at + 1] == 'z' || format[at + 1] == 'Z';
+    if (zone) {
+      format.erase(at, 2);
+    } else {
+      at += 2;
+    }
+  }
   char buffer[1024];
   format += '.';  // tells an empty result from one that does not fit
   const size_t size = std::strftime(buffer, sizeof buffer, format.c_str(), &local);
   if (size == 0) throw Error("strftime_now() is asked for a text that is too long");
-  return Text(repair_utf8(std::string_view(buffer, size - 1)));
+  return Text(repair_utf8(std::string_view(buffer, size - 1)), args.text(0).origin());
 }
 
 using Function = Value (*)(Interpreter&, const Arguments&);
@@ -136,6 +149,7 @@ constexpr Entry kFunctions[] = {
     {"namespace", name_space},
     {"cycler", cycler},
     {"joiner", joiner},
+    {"lipsum", lipsum},
     {"raise_exception", raise_exception},
     {"strftime_now", strftime_now},
 };
@@ -148,6 +162,18 @@ std::optional<Value> find_function(std::string_view name) {
     Object object;
     object.name = "function";
     object.call = entry.function;
+    if (name == "dict") {
+      object.attribute = [](std::string_view method) {
+        return method == "fromkeys" ? find_method(Value::dict({}), method) : std::nullopt;
+      };
+    }
+    return Value::object(std::move(object));
+  }
+  // The blocks of a template under their names; none of them can be called by name here.
+  if (name == "self") {
+    Object object;
+    object.name = "TemplateReference";
+    object.shown = [] { return "<TemplateReference None>"; };
     return Value::object(std::move(object));
   }
   return std::nullopt;

@@ -17,10 +17,29 @@ namespace {
 
 constexpr const char* kTooDeep = "the template recurses too deeply";
 
+// Sets a flag for as long as it lives.
+class Restored {
+ public:
+  Restored(bool& flag, bool value) : flag_(flag), outer_(std::exchange(flag, value)) {}
+  ~Restored() { flag_ = outer_; }
+  Restored(const Restored&) = delete;
+  Restored& operator=(const Restored&) = delete;
+
+ private:
+  bool& flag_;
+  bool outer_;
+};
+
 }  // namespace
 
 Interpreter::Interpreter(std::chrono::system_clock::time_point now)
-    : now_(now), root_(std::make_shared<Scope>()) {}
+    : now_(now),
+      root_(std::make_shared<Scope>()),
+      random_(static_cast<uint32_t>(now.time_since_epoch().count())) {}
+
+size_t Interpreter::draw(size_t count) {
+  return std::uniform_int_distribution<size_t>(0, count - 1)(random_);
+}
 
 Interpreter::~Interpreter() {
   for (const auto& space : namespaces_) space->attributes = {};
@@ -121,7 +140,11 @@ Interpreter::Flow Interpreter::run(const ast::Data& data, const ScopePtr&) {
 }
 
 Interpreter::Flow Interpreter::run(const ast::Output& output, const ScopePtr& scope) {
-  for (const ast::ExprPtr& value : output.values) write(to_text(eval(*value, scope), budget_));
+  for (const ast::ExprPtr& value : output.values) {
+    const Text text = to_text(eval(*value, scope), budget_);
+    if (escapes_output_) budget_.spend_bytes(text.size() * kEscapingCost);
+    write(escapes_output_ ? escape(text) : text);
+  }
   return Flow::kNormal;
 }
 
@@ -142,6 +165,7 @@ Interpreter::Flow Interpreter::run(const ast::SetBlock& set, const ScopePtr& sco
   const ScopePtr inner = inner_scope(scope);
   const Flow flow = capture(text, [&] { return run(set.body, inner); });
   if (flow != Flow::kNormal) return flow;
+  text = as_markup_if_escaped(std::move(text));
   assign(set.target, set.filter ? filter_block(*set.filter, text, inner) : Value(text), *scope);
   return Flow::kNormal;
 }
@@ -150,6 +174,7 @@ Interpreter::Flow Interpreter::run(const ast::FilterBlock& block, const ScopePtr
   Text text;
   const ScopePtr inner = inner_scope(scope);
   const Flow flow = capture(text, [&] { return run(block.body, inner); });
+  text = as_markup_if_escaped(std::move(text));
   if (flow == Flow::kNormal) write(to_text(filter_block(*block.filter, text, inner), budget_));
   return flow;
 }
@@ -164,6 +189,21 @@ Interpreter::Flow Interpreter::run(const ast::Scoped& scoped, const ScopePtr& sc
   return run(scoped.body, inner_scope(scoped.sees_locals ? scope : root_));
 }
 
+Interpreter::Flow Interpreter::run(const ast::Autoescape& block, const ScopePtr& scope) {
+  const bool enabled = truthy(eval(*block.enabled, scope));
+  const Restored filters(autoescape_, enabled), output(escapes_output_, enabled);
+  return run(block.body, inner_scope(scope));
+}
+
+Text Interpreter::as_markup_if_escaped(Text text) const {
+  return autoescape_ ? text.as_markup() : std::move(text);
+}
+
+Interpreter::Flow Interpreter::run(const ast::Generation& block, const ScopePtr& scope) {
+  write(to_text(call(make_macro(block.callable, scope), {}), budget_));
+  return Flow::kNormal;
+}
+
 Interpreter::Flow Interpreter::run(const ast::Macro& macro, const ScopePtr& scope) {
   scope->variables.insert_or_assign(macro.callable->name, make_macro(macro.callable, scope));
   return Flow::kNormal;
@@ -173,7 +213,7 @@ Interpreter::Flow Interpreter::run(const ast::CallBlock& block, const ScopePtr& 
   const auto& call_node = std::get<ast::Call>(block.call->node);
   const Value callee = eval(*call_node.callee, scope);
   Arguments arguments = eval(call_node.arguments, scope);
-  arguments.named.emplace_back("caller", make_macro(block.caller, scope));
+  arguments.named.emplace_back(Text(std::string("caller")), make_macro(block.caller, scope));
   write(to_text(call(callee, arguments), budget_));
   return Flow::kNormal;
 }
@@ -209,7 +249,7 @@ Interpreter::Flow Interpreter::run_loop(const ast::For& loop, const Value& itera
       const BoundArguments args("loop()", given, {"iterable"}, 1);
       Text text;
       self.capture(text, [&] { return self.run_loop(loop, *args[0], scope, depth + 1); });
-      return Value(text);
+      return Value(self.as_markup_if_escaped(std::move(text)));
     };
   }
   const Value loop_object = state->object(recurse, iterable.depth());
@@ -233,13 +273,24 @@ Value Interpreter::make_macro(std::shared_ptr<const ast::Callable> callable,
   if (closure != root_) closures_.push_back(closure);
   Object object;
   object.name = "Macro";
+  object.shown = [callable] {
+    return callable->name.empty() ? "<Macro anonymous>"
+                                  : fmt::format("<Macro '{}'>", callable->name);
+  };
   object.attribute = [callable](std::string_view name) -> std::optional<Value> {
-    if (name == "name") return Value(callable->name);
+    if (name == "name") return callable->name.empty() ? Value() : Value(callable->name);
+    if (name == "arguments") {
+      return Value::tuple({callable->parameters.begin(), callable->parameters.end()});
+    }
+    if (name == "catch_kwargs") return Value(callable->uses_kwargs);
+    if (name == "catch_varargs") return Value(callable->uses_varargs);
+    if (name == "caller") return Value(callable->uses_caller);
     return std::nullopt;
   };
   // The closure outlives the macro: closures_ and root_ hold it until the rendering ends.
-  object.call = [callable, scope = std::weak_ptr(closure)](Interpreter& self,
-                                                           const Arguments& given) {
+  object.call = [callable, scope = std::weak_ptr(closure), escapes = escapes_output_](
+                    Interpreter& self, const Arguments& given) {
+    const Restored output(self.escapes_output_, escapes);
     return self.call_macro(*callable, scope.lock(), given);
   };
   return Value::object(std::move(object));
@@ -251,10 +302,11 @@ Value Interpreter::call_macro(const ast::Callable& callable, const ScopePtr& clo
   const ScopePtr scope = inner_scope(closure);
   const auto& parameters = callable.parameters;
   const size_t placed = std::min(given.positional.size(), parameters.size());
-  std::vector<std::pair<std::string, Value>> named = given.named;
+  std::vector<std::pair<Text, Value>> named = given.named;
   const auto take = [&](const std::string& name) -> std::optional<Value> {
-    const auto found = std::find_if(named.begin(), named.end(),
-                                    [&](const auto& argument) { return argument.first == name; });
+    const auto found = std::find_if(named.begin(), named.end(), [&](const auto& argument) {
+      return argument.first.bytes() == name;
+    });
     if (found == named.end()) return std::nullopt;
     Value value = std::move(found->second);
     named.erase(found);
@@ -266,7 +318,7 @@ Value Interpreter::call_macro(const ast::Callable& callable, const ScopePtr& clo
   for (size_t i = placed; i < parameters.size(); ++i) values.push_back(take(parameters[i]));
   if (callable.uses_caller) {
     const auto caller = take("caller");
-    scope->variables["caller"] = caller ? *caller : Value::undefined("no caller is defined");
+    scope->variables["caller"] = caller ? *caller : Value::undefined("No caller defined");
   }
   if (callable.uses_kwargs) {
     Dict rest;
@@ -281,7 +333,8 @@ Value Interpreter::call_macro(const ast::Callable& callable, const ScopePtr& clo
         fmt::format("macro '{}' takes at most {} arguments", callable.name, parameters.size()));
   }
   if (!named.empty()) {
-    throw Error(fmt::format("macro '{}' takes no argument '{}'", callable.name, named[0].first));
+    throw Error(
+        fmt::format("macro '{}' takes no argument '{}'", callable.name, named[0].first.bytes()));
   }
 
   // Defaults may read the parameters before them.
@@ -293,13 +346,13 @@ Value Interpreter::call_macro(const ast::Callable& callable, const ScopePtr& clo
     } else if (i >= first_default) {
       value = eval(*callable.defaults[i - first_default], scope);
     } else {
-      value = Value::undefined(fmt::format("parameter '{}' was not given", parameters[i]));
+      value = Value::undefined(fmt::format("parameter '{}' was not provided", parameters[i]));
     }
     scope->variables.insert_or_assign(parameters[i], std::move(value));
   }
   Text text;
   capture(text, [&] { return run(callable.body, scope); });
-  return text;
+  return as_markup_if_escaped(std::move(text));
 }
 
 Value Interpreter::call(const Value& callee, const Arguments& arguments) {

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <memory>
+#include <random>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -42,6 +43,8 @@ class Interpreter {
   Value apply_filter(std::string_view name, const Value& subject, const Arguments& arguments);
   bool apply_test(std::string_view name, const Value& subject, const Arguments& arguments);
   Value make_namespace(Dict attributes);
+  bool autoescape() const { return autoescape_; }
+  size_t draw(size_t count);  // a number below count, from the clock reading
 
  private:
   // The variables of one block; lookups go on in the enclosing one.
@@ -71,6 +74,8 @@ class Interpreter {
   Flow run(const ast::FilterBlock& block, const ScopePtr& scope);
   Flow run(const ast::With& with, const ScopePtr& scope);
   Flow run(const ast::Scoped& scoped, const ScopePtr& scope);
+  Flow run(const ast::Autoescape& block, const ScopePtr& scope);
+  Flow run(const ast::Generation& block, const ScopePtr& scope);
   Flow run(const ast::Break&, const ScopePtr&) { return Flow::kBreak; }
   Flow run(const ast::Continue&, const ScopePtr&) { return Flow::kContinue; }
 
@@ -79,6 +84,7 @@ class Interpreter {
   // Calls `produce` with all output going to `captured`.
   template <typename F>
   auto capture(Text& captured, F produce);
+  Text as_markup_if_escaped(Text text) const;
   Value make_macro(std::shared_ptr<const ast::Callable> callable, const ScopePtr& closure);
   Value call_macro(const ast::Callable& callable, const ScopePtr& closure, const Arguments& given);
 
@@ -112,6 +118,9 @@ class Interpreter {
   const Value* block_text_ = nullptr;  // what a filter without subject reads
   int depth_ = 0;
   int line_ = 1;
+  bool autoescape_ = false;      // what filters and concatenation see
+  bool escapes_output_ = false;  // of {{ }}: in a macro that of the place where it stands
+  std::minstd_rand random_;
   // Namespaces, and scopes that macros close over, can form cycles; they are emptied at the end.
   std::vector<std::shared_ptr<Namespace>> namespaces_;
   std::vector<ScopePtr> closures_;

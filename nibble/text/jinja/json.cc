@@ -89,7 +89,7 @@ class JsonWriter {
   Text quoted(const Text& text) const {
     Text out;
     out.append("\"");
-    text.for_each_run([&](std::string_view run, bool from_user) {
+    text.for_each_run([&](std::string_view run, TextOrigin origin) {
       std::string escaped;
       for (size_t at = 0; at < run.size();) {
         const size_t plain = at;
@@ -98,7 +98,7 @@ class JsonWriter {
         if (at < run.size())
           append_character(escaped, next_code_point(run, at), style_.ensure_ascii);
       }
-      out.append(escaped, from_user);
+      out.append(escaped, origin);
     });
     out.append("\"");
     return out;

@@ -14,9 +14,9 @@ namespace nibble::jinja {
 struct JsonStyle {
   bool ensure_ascii = false;
   bool sort_keys = false;
-  std::optional<std::string> indent;  // one level of indentation; none: everything on one line
-  std::string item_separator = ", ";
-  std::string key_separator = ": ";
+  std::optional<Text> indent;  // one level of indentation; none: everything on one line
+  Text item_separator{std::string(", ")};
+  Text key_separator{std::string(": ")};
 };
 
 // User text inside strings stays marked. Throws for values that JSON can not hold.

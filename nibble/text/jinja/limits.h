@@ -22,7 +22,7 @@ inline constexpr int64_t kMaxValueBytes = int64_t{512} << 20;
 
 // How many times the work of a plain copy some operations take on each byte.
 inline constexpr size_t kCaseMappingCost = 16;  // and character classes, by ICU
-inline constexpr size_t kTitleCost = 128;       // by ICU, word by word
+inline constexpr size_t kTitleCost = 128;       // by ICU, character by character
 inline constexpr size_t kEscapingCost = 8;      // character by character: repr, JSON, HTML
 
 // One string, and the rendered output: far beyond any context window.

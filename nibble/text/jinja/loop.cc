@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/text/jinja/loop.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "nibble/text/jinja/interpreter.h"
@@ -81,6 +83,11 @@ Value LoopState::object(std::function<Value(Interpreter&, const Arguments&)> rec
                         int value_depth) {
   Object object;
   object.name = "LoopContext";
+  object.shown = [self = weak_from_this()] {
+    const auto loop = self.lock();
+    if (!loop) return std::string("<LoopContext>");
+    return fmt::format("<LoopContext {}/{}>", loop->index_ + 1, loop->length());
+  };
   object.depth = value_depth + 1;
   auto self = shared_from_this();
   object.attribute = [self](std::string_view name) { return self->attribute(name); };

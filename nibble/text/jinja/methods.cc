@@ -41,6 +41,15 @@ Value dict_values(Interpreter& run, const Value& self, const Arguments&) {
 // Values never change, so that a copy is the value itself.
 Value copy(Interpreter&, const Value& self, const Arguments&) { return self; }
 
+Value dict_fromkeys(Interpreter& run, const Value&, const Arguments& given) {
+  const BoundArguments args("fromkeys()", given, {"iterable", "value"}, 1);
+  Dict dict;
+  for (Value& key : to_items(*args[0], run.budget())) {
+    dict.set(std::move(key), args[1] ? *args[1] : Value(), run.budget());
+  }
+  return Value::dict(std::move(dict));
+}
+
 Value sequence_count(Interpreter& run, const Value& self, const Arguments& given) {
   const BoundArguments args("count()", given, {"value"}, 1);
   int64_t count = 0;
@@ -62,9 +71,9 @@ Value sequence_index(Interpreter& run, const Value& self, const Arguments& given
 }
 
 constexpr Method kDictMethods[] = {
-    {"get", dict_get},    {"items", dict_items},   {"keys", dict_keys}, {"values", dict_values},
-    {"copy", copy},       {"fromkeys", nullptr},   {"clear", nullptr},  {"pop", nullptr},
-    {"popitem", nullptr}, {"setdefault", nullptr}, {"update", nullptr}};
+    {"get", dict_get},    {"items", dict_items},       {"keys", dict_keys}, {"values", dict_values},
+    {"copy", copy},       {"fromkeys", dict_fromkeys}, {"clear", nullptr},  {"pop", nullptr},
+    {"popitem", nullptr}, {"setdefault", nullptr},     {"update", nullptr}};
 
 constexpr Method kListMethods[] = {
     {"count", sequence_count}, {"index", sequence_index}, {"copy", copy},      {"append", nullptr},
@@ -81,24 +90,43 @@ std::span<const Method> methods_of(const Value& object) {
   return {};
 }
 
+// Strings that a method makes of markup are markup.
+Value as_markup(const Value& value) {
+  if (value.text()) return value.text()->as_markup();
+  if (!value.is_kind(Sequence::Kind::kList) && !value.is_kind(Sequence::Kind::kTuple)) return value;
+  std::vector<Value> items;
+  for (const Value& item : value.seq()->items) {
+    items.push_back(item.text() ? Value(item.text()->as_markup()) : item);
+  }
+  return Value::sequence(value.seq()->kind, std::move(items));
+}
+
+const Method* look_up(const Value& object, std::string_view name) {
+  const auto in = [&](std::span<const Method> table) -> const Method* {
+    const auto found = std::ranges::find(table, name, &Method::name);
+    return found == table.end() ? nullptr : &*found;
+  };
+  if (const Method* method = in(methods_of(object))) return method;
+  return object.text() ? in(character_methods()) : nullptr;
+}
+
 }  // namespace
 
 std::optional<Value> find_method(const Value& object, std::string_view name) {
-  for (const Method& method : methods_of(object)) {
-    if (method.name != name) continue;
-    if (!method.function) {
-      return Value::undefined(
-          fmt::format("'{}' of a {} is not open to templates", name, type_name(object)));
-    }
-    Object bound;
-    bound.name = "builtin_function_or_method";
-    bound.depth = object.depth() + 1;
-    bound.call = [object, function = method.function](Interpreter& run, const Arguments& given) {
-      return function(run, object, given);
-    };
-    return Value::object(std::move(bound));
+  const Method* method = look_up(object, name);
+  if (!method) return std::nullopt;
+  if (!method->function) {
+    return Value::undefined(
+        fmt::format("'{}' of a {} is not open to templates", name, type_name(object)));
   }
-  return std::nullopt;
+  Object bound;
+  bound.name = "builtin_function_or_method";
+  bound.depth = object.depth() + 1;
+  bound.call = [object, function = method->function](Interpreter& run, const Arguments& given) {
+    const bool markup = object.text() && object.text()->is_markup();
+    return markup ? as_markup(function(run, object, given)) : function(run, object, given);
+  };
+  return Value::object(std::move(bound));
 }
 
 }  // namespace nibble::jinja

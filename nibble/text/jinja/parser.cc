@@ -96,6 +96,7 @@ class StatementParser {
     if (tag == "print") return {line, parse_print()};
     if (tag == "generation") return {line, parse_generation()};
     if (tag == "block") return {line, parse_block()};
+    if (tag == "autoescape") return {line, parse_autoescape()};
     if (tag == "break" || tag == "continue") {
       if (loop_depth_ == 0) TokenStream::fail_at(line, fmt::format("'{}' outside a loop", tag));
       return tag == "break" ? Statement{line, Break{}} : Statement{line, Continue{}};
@@ -204,7 +205,6 @@ class StatementParser {
 
   CallBlock parse_call_block(int line) {
     auto callable = std::make_shared<Callable>();
-    callable->name = "caller";
     if (tokens_.is_operator("(")) parse_signature(*callable);
     ExprPtr call = expressions_.parse_expression();
     if (!std::holds_alternative<Call>(call->node)) {
@@ -240,11 +240,15 @@ class StatementParser {
     return output;
   }
 
-  Scoped parse_generation() {
-    const int outer_loops = std::exchange(loop_depth_, 0);
-    Scoped scoped{parse_scoped_body("endgeneration"), true};
-    loop_depth_ = outer_loops;
-    return scoped;
+  Generation parse_generation() {
+    auto callable = std::make_shared<Callable>();
+    parse_callable_body(*callable, "endgeneration");
+    return {std::move(callable)};
+  }
+
+  Autoescape parse_autoescape() {
+    ExprPtr enabled = expressions_.parse_expression();
+    return {std::move(enabled), parse_scoped_body("endautoescape")};
   }
 
   Scoped parse_block() {
@@ -269,5 +273,17 @@ class StatementParser {
 }  // namespace
 
 Body parse(std::string_view source) { return StatementParser(source).parse_template(); }
+
+std::string literals(std::string_view source) {
+  std::string out;
+  Kind before = Kind::kEnd;
+  for (const Token& token : tokenize(source)) {
+    const bool adjoins = token.kind == Kind::kString && before == Kind::kString;  // 'a' 'b' is 'ab'
+    if (!adjoins) out += '\0';
+    if (token.kind == Kind::kString || token.kind == Kind::kData) out += token.text;
+    before = token.kind;
+  }
+  return out;
+}
 
 }  // namespace nibble::jinja

@@ -4,6 +4,7 @@
 // break, continue and generation. Templates that load other templates are refused.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "nibble/text/jinja/ast.h"
@@ -13,5 +14,8 @@ namespace nibble::jinja {
 // Throws Error that starts with "line N: ": broken syntax, unknown tags, filters and tests, nesting
 // beyond kMaxSourceDepth.
 ast::Body parse(std::string_view source);
+
+// All text between tags and all string literals of a template, joined by zero bytes.
+std::string literals(std::string_view source);
 
 }  // namespace nibble::jinja

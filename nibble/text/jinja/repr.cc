@@ -2,7 +2,6 @@
 //
 // Python's str() and repr() of values.
 #include <fmt/format.h>
-#include <unicode/uchar.h>
 
 #include <charconv>
 #include <cmath>
@@ -13,24 +12,6 @@
 
 namespace nibble::jinja {
 namespace {
-
-// What repr() of a string shows as itself.
-bool is_printable(char32_t c) {
-  if (c < 0x7F) return c >= 0x20;
-  switch (u_charType(static_cast<UChar32>(c))) {
-    case U_UNASSIGNED:
-    case U_CONTROL_CHAR:
-    case U_FORMAT_CHAR:
-    case U_SURROGATE:
-    case U_PRIVATE_USE_CHAR:
-    case U_LINE_SEPARATOR:
-    case U_PARAGRAPH_SEPARATOR:
-    case U_SPACE_SEPARATOR:
-      return false;
-    default:
-      return true;
-  }
-}
 
 void append_escaped(std::string& out, char32_t c, char quote) {
   switch (c) {
@@ -72,7 +53,7 @@ Text string_repr(const Text& text) {
   const bool has_double = text.bytes().find('"') != std::string::npos;
   const char quote = has_single && !has_double ? '"' : '\'';
   Text out(std::string(1, quote));
-  text.for_each_run([&](std::string_view run, bool from_user) {
+  text.for_each_run([&](std::string_view run, TextOrigin origin) {
     std::string escaped;
     for (size_t at = 0; at < run.size();) {
       const size_t plain = at;
@@ -80,7 +61,7 @@ Text string_repr(const Text& text) {
       escaped += run.substr(plain, at - plain);
       if (at < run.size()) append_escaped(escaped, next_code_point(run, at), quote);
     }
-    out.append(escaped, from_user);
+    out.append(escaped, origin);
   });
   out.append(std::string_view(&quote, 1));
   return text.is_markup() ? [&] {
@@ -124,7 +105,8 @@ class ReprWriter {
     if (const bool* b = value.get<bool>()) return *b ? "True" : "False";
     if (const int64_t* i = value.get<int64_t>()) return fmt::format("{}", *i);
     if (const double* d = value.get<double>()) return float_repr(*d);
-    return fmt::format("<{}>", type_name(value));
+    const Object* object = value.object();
+    return object && object->shown ? object->shown() : fmt::format("<{}>", type_name(value));
   }
 
   void write_items(const std::vector<Value>& items) {
@@ -145,7 +127,7 @@ class ReprWriter {
         write_items(seq.items);
         return put(seq.items.size() == 1 ? ",)" : ")");
       case Sequence::Kind::kRange:
-        return put(range_repr(seq.items));
+        return put(range_repr(seq.range));
       case Sequence::Kind::kKeys:
         put("dict_keys([");
         break;
@@ -171,13 +153,9 @@ class ReprWriter {
     put("}");
   }
 
-  // A range keeps its items only; the end it was made with is restored as the next step.
-  static std::string range_repr(const std::vector<Value>& items) {
-    if (items.empty()) return "range(0, 0)";
-    const int64_t first = *as_integer(items.front()), last = *as_integer(items.back());
-    const int64_t step = items.size() < 2 ? 1 : *as_integer(items[1]) - first;
-    if (step == 1) return fmt::format("range({}, {})", first, last + 1);
-    return fmt::format("range({}, {}, {})", first, last + step, step);
+  static std::string range_repr(const Range& range) {
+    if (range.step == 1) return fmt::format("range({}, {})", range.start, range.stop);
+    return fmt::format("range({}, {}, {})", range.start, range.stop, range.step);
   }
 
   void put(const Text& text) {

@@ -62,6 +62,14 @@ struct KeyFunction {
   }
 };
 
+// Iterates when the first item is asked for, as Python's generators do.
+Puller lazily(const Value& value, Budget& budget) {
+  return [value, &budget, pull = Puller()]() mutable {
+    if (!pull) pull = iterate(value, budget);
+    return pull();
+  };
+}
+
 Value length(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments none("length", given, {});
   if (subject.text()) run.budget().spend_bytes(subject.text()->size());
@@ -77,14 +85,14 @@ Value list(Interpreter& run, const Value& subject, const Arguments& given) {
 Value first(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments none("first", given, {});
   auto item = iterate(subject, run.budget())();
-  return item ? *item : Value::undefined("an empty sequence has no first item");
+  return item ? *item : Value::undefined("No first item, sequence was empty.");
 }
 
 Value last(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments none("last", given, {});
   if (subject.generator()) throw Error("a generator has no last item");
   std::vector<Value> items = to_items(subject, run.budget());
-  return items.empty() ? Value::undefined("an empty sequence has no last item") : items.back();
+  return items.empty() ? Value::undefined("No last item, sequence was empty.") : items.back();
 }
 
 // A generator over items that are there already.
@@ -96,6 +104,18 @@ Value generator_of(std::vector<Value> items) {
         return list.seq()->items[at++];
       },
       list.depth());
+}
+
+// A generator that makes its items when the first is asked for.
+Value deferred(std::function<std::vector<Value>()> make, int depth) {
+  return Value::generator(
+      [make = std::move(make), items = std::vector<Value>(), at = size_t{0},
+       made = false]() mutable -> std::optional<Value> {
+        if (!std::exchange(made, true)) items = make();
+        if (at >= items.size()) return std::nullopt;
+        return items[at++];
+      },
+      depth);
 }
 
 Value reverse(Interpreter& run, const Value& subject, const Arguments& given) {
@@ -112,7 +132,11 @@ Value reverse(Interpreter& run, const Value& subject, const Arguments& given) {
 Value items(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments none("items", given, {});
   if (subject.is_undefined()) return generator_of({});
-  if (!subject.as_dict()) throw Error("items needs a mapping");
+  if (!subject.as_dict()) {
+    return Value::generator(
+        []() -> std::optional<Value> { throw Error("Can only get item pairs from a mapping."); },
+        subject.depth());
+  }
   run.budget().spend_steps(static_cast<int64_t>(subject.as_dict()->entries.size()));
   std::vector<Value> pairs;
   for (const auto& [key, value] : subject.as_dict()->entries) {
@@ -130,16 +154,23 @@ Value join(Interpreter& run, const Value& subject, const Arguments& given) {
   while (auto item = pull()) {
     parts.push_back(to_text(get(std::move(*item), run.budget()), run.budget()));
   }
-  return join_texts(separator, parts, run.budget()).as_plain();
+  if (!run.autoescape()) return join_texts(separator, parts, run.budget()).as_plain();
+  // Markup among the parts makes all of it markup.
+  const bool markup = separator.is_markup() || std::any_of(parts.begin(), parts.end(),
+                                                           [](auto& p) { return p.is_markup(); });
+  if (!markup) return join_texts(separator, parts, run.budget());
+  for (Text& part : parts) part = escape(part);
+  return join_texts(escape(separator), parts, run.budget()).as_markup();
 }
 
 Value map(Interpreter& run, const Value& subject, const Arguments& given) {
   if (!truthy(subject)) return generator_of({});
-  const Puller pull = iterate(subject, run.budget());
+  const Puller pull = lazily(subject, run.budget());
   const int depth = subject.depth();
   const bool by_attribute = given.positional.empty() && !given.named.empty() &&
-                            std::any_of(given.named.begin(), given.named.end(),
-                                        [](const auto& n) { return n.first == "attribute"; });
+                            std::any_of(given.named.begin(), given.named.end(), [](const auto& n) {
+                              return n.first.bytes() == "attribute";
+                            });
   if (by_attribute) {
     const BoundArguments args("map", given, {"attribute", "default"});
     const AttributeGetter get(args[0], args[1]);
@@ -175,7 +206,7 @@ Value select(Interpreter& run, const Value& subject, const Arguments& given) {
     test = to_text(rest.positional[0], run.budget()).bytes();
     rest.positional.erase(rest.positional.begin());
   }
-  const Puller pull = iterate(subject, run.budget());
+  const Puller pull = lazily(subject, run.budget());
   return Value::generator(
       [&run, pull, get, test, rest]() -> std::optional<Value> {
         while (auto item = pull()) {
@@ -220,6 +251,47 @@ Value sort(Interpreter& run, const Value& subject, const Arguments& given) {
   return Value::list(std::move(sorted));
 }
 
+Value group_by(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("groupby", given, {"attribute", "default", "case_sensitive"}, 1);
+  const KeyFunction key{AttributeGetter(args[0], args[1]), args.flag(2)};
+  struct Keyed {
+    Value key, item;
+  };
+  std::vector<Keyed> keyed;
+  for (Value& item : to_items(subject, run.budget())) {
+    keyed.push_back({key(item, run.budget()), std::move(item)});
+  }
+  std::stable_sort(keyed.begin(), keyed.end(), [&](const Keyed& a, const Keyed& b) {
+    return less(a.key, b.key, run.budget());
+  });
+  std::vector<Value> groups;
+  for (size_t begin = 0; begin < keyed.size();) {
+    std::vector<Value> members;
+    size_t end = begin;
+    for (; end < keyed.size() && equal(keyed[begin].key, keyed[end].key, run.budget()); ++end) {
+      members.push_back(keyed[end].item);
+    }
+    if (end == begin) throw Error("groupby got a value that does not equal itself");
+    // The key as the first item has it: keys that differ in case only make one group.
+    Value grouper = key.get(members[0], run.budget());
+    groups.push_back(Value::group(std::move(grouper), Value::list(std::move(members))));
+    begin = end;
+  }
+  return Value::list(std::move(groups));
+}
+
+// Drawn by the clock reading of the inputs, so that equal inputs make an equal prompt.
+Value random_item(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments none("random", given, {});
+  require_defined(subject);
+  if (!subject.text() && !subject.seq()) {
+    throw Error(fmt::format("random needs a sequence, not {}", type_name(subject)));
+  }
+  const std::vector<Value> all = to_items(subject, run.budget());
+  if (all.empty()) return Value::undefined("No random item, sequence was empty.");
+  return all[run.draw(all.size())];
+}
+
 Value dict_sort(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("dictsort", given, {"case_sensitive", "by", "reverse"});
   const std::string by = args[1] ? to_text(*args[1], run.budget()).bytes() : "key";
@@ -243,7 +315,7 @@ Value dict_sort(Interpreter& run, const Value& subject, const Arguments& given) 
 Value unique(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("unique", given, {"case_sensitive", "attribute"});
   const KeyFunction key{AttributeGetter(args.given(1)), args.flag(0)};
-  const Puller pull = iterate(subject, run.budget());
+  const Puller pull = lazily(subject, run.budget());
   return Value::generator(
       [&run, pull, key,
        seen = std::unordered_set<std::string>()]() mutable -> std::optional<Value> {
@@ -261,7 +333,7 @@ Value extreme(Interpreter& run, const Value& subject, const Arguments& given) {
   const KeyFunction key{AttributeGetter(args.given(1)), args.flag(0)};
   const Puller pull = iterate(subject, run.budget());
   auto best = pull();
-  if (!best) return Value::undefined("an empty sequence has no smallest or largest item");
+  if (!best) return Value::undefined("No aggregated item, sequence was empty.");
   Value best_key = key(*best, run.budget());
   while (auto item = pull()) {
     Value item_key = key(*item, run.budget());
@@ -291,38 +363,46 @@ Value batch(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("batch", given, {"linecount", "fill_with"}, 1);
   const int64_t size = args.integer(0, 1);
   if (size > kMaxRange) throw Error("batch is asked for too large batches");
-  std::vector<Value> batches, current;
-  for (Value& item : to_items(subject, run.budget())) {
-    if (static_cast<int64_t>(current.size()) == size)
-      batches.push_back(Value::list(std::exchange(current, {})));
-    current.push_back(std::move(item));
-  }
-  if (!current.empty()) {
-    while (args.given(1) && static_cast<int64_t>(current.size()) < size)
-      current.push_back(*args.given(1));
-    batches.push_back(Value::list(std::move(current)));
-  }
-  return generator_of(std::move(batches));
+  const auto make = [&run, subject, size, fill = args.given(1) ? *args.given(1) : Value()] {
+    std::vector<Value> batches, current;
+    for (Value& item : to_items(subject, run.budget())) {
+      if (static_cast<int64_t>(current.size()) == size)
+        batches.push_back(Value::list(std::exchange(current, {})));
+      current.push_back(std::move(item));
+    }
+    if (!current.empty()) {
+      while (!fill.is_none() && static_cast<int64_t>(current.size()) < size) {
+        run.budget().spend_steps(1);
+        current.push_back(fill);
+      }
+      batches.push_back(Value::list(std::move(current)));
+    }
+    return batches;
+  };
+  return deferred(make, 1 + std::max(subject.depth(), args[1] ? args[1]->depth() : 0));
 }
 
 Value slice(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("slice", given, {"slices", "fill_with"}, 1);
   const int64_t count = args.integer(0, 1);
-  if (count <= 0 || count > kMaxRange) throw Error("slice needs a positive number of slices");
-  run.budget().spend_steps(count);
-  const std::vector<Value> all = to_items(subject, run.budget());
-  const auto total = static_cast<int64_t>(all.size());
-  const int64_t each = total / count, longer = total % count;
-  std::vector<Value> slices;
-  auto at = all.begin();
-  for (int64_t i = 0; i < count; ++i) {
-    const auto end = at + each + (i < longer ? 1 : 0);
-    std::vector<Value> part(at, end);
-    if (args.given(1) && i >= longer) part.push_back(*args.given(1));
-    slices.push_back(Value::list(std::move(part)));
-    at = end;
-  }
-  return generator_of(std::move(slices));
+  const auto make = [&run, subject, count, fill = args.given(1) ? *args.given(1) : Value()] {
+    if (count == 0 || count > kMaxRange) throw Error("slice needs a positive number of slices");
+    run.budget().spend_steps(std::max<int64_t>(count, 0));
+    const std::vector<Value> all = to_items(subject, run.budget());
+    const auto total = static_cast<int64_t>(all.size());
+    std::vector<Value> slices;
+    auto at = all.begin();
+    for (int64_t i = 0; i < count; ++i) {
+      const int64_t longer = total % count;
+      const auto end = at + total / count + (i < longer ? 1 : 0);
+      std::vector<Value> part(at, end);
+      if (!fill.is_none() && i >= longer) part.push_back(fill);
+      slices.push_back(Value::list(std::move(part)));
+      at = end;
+    }
+    return slices;
+  };
+  return deferred(make, 1 + std::max(subject.depth(), args[1] ? args[1]->depth() : 0));
 }
 
 constexpr FilterEntry kFilters[] = {
@@ -340,6 +420,8 @@ constexpr FilterEntry kFilters[] = {
     {"selectattr", select<true, true>},
     {"rejectattr", select<false, true>},
     {"sort", sort},
+    {"groupby", group_by},
+    {"random", random_item},
     {"dictsort", dict_sort},
     {"unique", unique},
     {"min", extreme<false>},

@@ -20,9 +20,7 @@ Value changed(Interpreter& run, const Value& subject, const Arguments& given) {
   return change(text);
 }
 
-Text safe(const Text& text) { return text.as_markup(); }
 Text same(const Text& text) { return text; }
-Text escape(const Text& text) { return text.is_markup() ? text : escape_html(text); }
 
 // Jinja2's own title: a capital after white space and opening brackets and hyphens only.
 Text title(const Text& text) {
@@ -57,9 +55,15 @@ Value trim(Interpreter& run, const Value& subject, const Arguments& given) {
 Value replace(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("replace", given, {"old", "new", "count"}, 2);
   const Text old = to_text(*args[0], run.budget()), fresh = to_text(*args[1], run.budget());
-  return replace_text(to_text(subject, run.budget()), old, fresh,
-                      args.given(2) ? args.integer(2, -1) : -1, run.budget())
-      .as_plain();
+  const int64_t count = args.given(2) ? args.integer(2, -1) : -1;
+  const Text text = to_text(subject, run.budget());
+  if (!run.autoescape()) return replace_text(text, old, fresh, count, run.budget()).as_plain();
+  const bool escapes = old.is_markup() || (fresh.is_markup() && !text.is_markup());
+  const Text subject_text = escapes ? escape(text) : text;
+  const bool markup = subject_text.is_markup();
+  const Text out =
+      replace_text(subject_text, old, markup ? escape(fresh) : fresh, count, run.budget());
+  return markup ? out.as_markup() : out.as_plain();
 }
 
 Value indent(Interpreter& run, const Value& subject, const Arguments& given) {
@@ -111,7 +115,13 @@ Value center(Interpreter& run, const Value& subject, const Arguments& given) {
 Value truncate(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("truncate", given, {"length", "killwords", "end", "leeway"});
   require_defined(subject);
-  if (!subject.text()) throw Error("truncate needs a string");
+  if (!subject.text()) {
+    const auto items = length_of(subject);
+    if (items && *items <= args.integer(0, 255) + (args.given(3) ? args.integer(3, 5) : 5)) {
+      return subject;
+    }
+    throw Error("truncate needs a string");
+  }
   const Text& text = *subject.text();
   const Text end = args[2] ? args.text(2) : Text(std::string("..."));
   const int64_t length = args.integer(0, 255), leeway = args.given(3) ? args.integer(3, 5) : 5;
@@ -146,10 +156,6 @@ Value word_count(Interpreter& run, const Value& subject, const Arguments& given)
 
 constexpr FilterEntry kFilters[] = {
     {"string", changed<same>},
-    {"safe", changed<safe>},
-    {"escape", changed<escape, kEscapingCost>},
-    {"e", changed<escape, kEscapingCost>},
-    {"forceescape", changed<escape_html, kEscapingCost>},
     {"upper", changed<to_upper, kCaseMappingCost>},
     {"lower", changed<to_lower, kCaseMappingCost>},
     {"capitalize", changed<to_capitalized, kCaseMappingCost>},

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/text/jinja/string_methods.h"
 
-#include <unicode/uchar.h>
-
 #include <algorithm>
 
 #include "nibble/base/utf8.h"
@@ -28,53 +26,6 @@ Value strip(Interpreter& run, const Value& self, const Arguments& given) {
   if (characters) run.budget().spend_bytes(text.size() * std::min<size_t>(characters->size(), 64));
   if (left) text = strip_left(text, characters);
   return right ? strip_right(text, characters) : text;
-}
-
-template <Text (*map)(const Text&)>
-Value mapped(Interpreter& run, const Value& self, const Arguments& given) {
-  const BoundArguments args("a case method", given, {});
-  run.budget().spend_bytes(self.text()->size() * kCaseMappingCost);
-  return map(*self.text()).as_plain();
-}
-
-// Whether all code points pass; `empty` answers for the empty string.
-template <bool (*test)(char32_t), bool empty = false>
-Value all_of(Interpreter& run, const Value& self, const Arguments& given) {
-  const BoundArguments args("a string test", given, {});
-  run.budget().spend_bytes(self.text()->size() * kCaseMappingCost);
-  const std::string& bytes = self.text()->bytes();
-  for (size_t at = 0; at < bytes.size();) {
-    if (!test(next_code_point(bytes, at))) return false;
-  }
-  return empty || !bytes.empty();
-}
-
-UChar32 code(char32_t c) { return static_cast<UChar32>(c); }
-bool is_alpha(char32_t c) { return u_isalpha(code(c)); }
-bool is_digit(char32_t c) {
-  return u_getIntPropertyValue(code(c), UCHAR_NUMERIC_TYPE) == U_NT_DIGIT || u_isdigit(code(c));
-}
-bool is_decimal(char32_t c) { return u_isdigit(code(c)); }
-bool is_number(char32_t c) {
-  return u_getIntPropertyValue(code(c), UCHAR_NUMERIC_TYPE) != U_NT_NONE;
-}
-bool is_alnum(char32_t c) { return is_alpha(c) || is_number(c); }
-bool is_ascii(char32_t c) { return c < 0x80; }
-
-// islower and isupper: a cased code point is there, and none of the other case.
-template <bool upper>
-Value is_case(Interpreter& run, const Value& self, const Arguments& given) {
-  const BoundArguments args("a string test", given, {});
-  run.budget().spend_bytes(self.text()->size() * kCaseMappingCost);
-  const std::string& bytes = self.text()->bytes();
-  bool any = false;
-  for (size_t at = 0; at < bytes.size();) {
-    const char32_t c = next_code_point(bytes, at);
-    const bool is_upper = u_isUUppercase(code(c)), is_lower = u_isULowercase(code(c));
-    if ((upper ? is_lower : is_upper) || u_istitle(code(c))) return false;
-    any |= upper ? is_upper : is_lower;
-  }
-  return any;
 }
 
 // The part of a string that str.find(sub, start, end) and its kin look at, in bytes.
@@ -183,27 +134,6 @@ std::vector<Word> words(const std::string& bytes) {
   return found;
 }
 
-// Cuts at runs of white space; at most `limit` cuts, from the left or right, when not negative.
-std::vector<Text> split_at_space(const Text& text, int64_t limit, bool from_right, Budget& budget) {
-  const std::vector<Word> found = words(text.bytes());
-  budget.spend_steps(static_cast<int64_t>(found.size()));
-  const size_t cuts = limit < 0 ? found.size() : static_cast<size_t>(limit);
-  std::vector<Text> parts;
-  if (found.size() <= cuts) {
-    for (const Word& word : found) parts.push_back(text.substr(word.begin, word.end));
-  } else if (from_right) {
-    const size_t joined = found.size() - cuts;  // words that stay together, with the space before
-    parts.push_back(text.substr(0, found[joined - 1].end));
-    for (size_t i = joined; i < found.size(); ++i) {
-      parts.push_back(text.substr(found[i].begin, found[i].end));
-    }
-  } else {
-    for (size_t i = 0; i < cuts; ++i) parts.push_back(text.substr(found[i].begin, found[i].end));
-    parts.push_back(text.substr(found[cuts].begin, text.size()));
-  }
-  return parts;
-}
-
 std::vector<Text> split_at(const Text& text, const std::string& separator, int64_t limit,
                            Budget& budget) {
   std::vector<Text> parts;
@@ -288,6 +218,72 @@ Value format(Interpreter& run, const Value& self, const Arguments& given) {
   return format_braces(self_text(run, self), given, run.budget());
 }
 
+Value format_map(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("format_map()", given, {"mapping"}, 1);
+  Arguments names;
+  if (!args[0]->as_dict()) throw Error("format_map() needs a dict, not " + type_name(*args[0]));
+  for (const auto& [key, value] : args[0]->as_dict()->entries) {
+    run.budget().spend_steps(1);
+    if (key.text()) names.named.emplace_back(*key.text(), value);
+  }
+  return format_braces(self_text(run, self), names, run.budget());
+}
+
+Value expand_tabs(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("expandtabs()", given, {"tabsize"});
+  const Text& text = self_text(run, self);
+  const int64_t width = std::max<int64_t>(args.integer(0, 8), 0);
+  if (width > kMaxStringBytes) throw Error("the template builds a string that is too long");
+  Text out;
+  int64_t column = 0;
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    const char32_t c = next_code_point(text.bytes(), at);
+    if (c != '\t') {
+      out.append(text, begin, at);
+      column = c == '\n' || c == '\r' ? 0 : column + 1;
+      continue;
+    }
+    const int64_t gap = width == 0 ? 0 : width - column % width;
+    run.budget().spend_bytes(static_cast<size_t>(gap));
+    out.append(std::string(static_cast<size_t>(gap), ' '));
+    if (static_cast<int64_t>(out.size()) > kMaxStringBytes) run.budget().spend_string(out.size());
+    column += gap;
+  }
+  return out;
+}
+
+// The table maps code points to code points, strings, or none for those that go.
+Value translate(Interpreter& run, const Value& self, const Arguments& given) {
+  const BoundArguments args("translate()", given, {"table"}, 1);
+  const Text& text = self_text(run, self);
+  require_defined(*args[0]);
+  if (!args[0]->as_dict()) throw Error("translate() needs a dict, not " + type_name(*args[0]));
+  Text out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    const auto c = static_cast<int64_t>(next_code_point(text.bytes(), at));
+    const Value* to = args[0]->as_dict()->find(Value(c), run.budget());
+    if (!to) {
+      out.append(text, begin, at);
+    } else if (to->text()) {
+      run.budget().spend_bytes(to->text()->size());
+      out.append(*to->text());
+      if (static_cast<int64_t>(out.size()) > kMaxStringBytes) run.budget().spend_string(out.size());
+    } else if (const auto code = as_integer(*to)) {
+      if (*code < 0 || *code > 0x10FFFF || (*code >= 0xD800 && *code < 0xE000)) {
+        throw Error("translate() got a number that is no character");
+      }
+      std::string bytes;
+      append_utf8(bytes, static_cast<char32_t>(*code));
+      out.append(bytes, text.substr(begin, at).origin());
+    } else if (!to->is_none()) {
+      throw Error("translate() needs numbers, strings or none, not " + type_name(*to));
+    }
+  }
+  return out;
+}
+
 // ljust, rjust and center; the odd space of center goes where CPython puts it.
 template <int side>
 Value justify(Interpreter& run, const Value& self, const Arguments& given) {
@@ -338,10 +334,6 @@ constexpr Method kStringMethods[] = {
     {"removeprefix", remove_affix<false>},
     {"removesuffix", remove_affix<true>},
     {"replace", replace},
-    {"upper", mapped<to_upper>},
-    {"lower", mapped<to_lower>},
-    {"title", mapped<to_title>},
-    {"capitalize", mapped<to_capitalized>},
     {"find", find<false, false>},
     {"rfind", find<true, false>},
     {"index", find<false, true>},
@@ -349,29 +341,15 @@ constexpr Method kStringMethods[] = {
     {"count", count},
     {"join", join},
     {"format", format},
+    {"format_map", format_map},
+    {"expandtabs", expand_tabs},
+    {"translate", translate},
     {"ljust", justify<-1>},
     {"rjust", justify<1>},
     {"center", justify<0>},
     {"zfill", zfill},
-    {"isalpha", all_of<is_alpha>},
-    {"isdigit", all_of<is_digit>},
-    {"isdecimal", all_of<is_decimal>},
-    {"isnumeric", all_of<is_number>},
-    {"isalnum", all_of<is_alnum>},
-    {"isspace", all_of<is_python_space>},
-    {"isascii", all_of<is_ascii, true>},
-    {"islower", is_case<false>},
-    {"isupper", is_case<true>},
-    {"casefold", nullptr},
     {"encode", nullptr},
-    {"expandtabs", nullptr},
-    {"format_map", nullptr},
-    {"isidentifier", nullptr},
-    {"isprintable", nullptr},
-    {"istitle", nullptr},
     {"maketrans", nullptr},
-    {"swapcase", nullptr},
-    {"translate", nullptr},
 };
 
 }  // namespace
@@ -400,6 +378,26 @@ Text replace_text(const Text& text, const Text& from, const Text& to, int64_t co
   }
   out.append(text, done, text.size());
   return out;
+}
+
+std::vector<Text> split_at_space(const Text& text, int64_t limit, bool from_right, Budget& budget) {
+  const std::vector<Word> found = words(text.bytes());
+  budget.spend_steps(static_cast<int64_t>(found.size()));
+  const size_t cuts = limit < 0 ? found.size() : static_cast<size_t>(limit);
+  std::vector<Text> parts;
+  if (found.size() <= cuts) {
+    for (const Word& word : found) parts.push_back(text.substr(word.begin, word.end));
+  } else if (from_right) {
+    const size_t joined = found.size() - cuts;  // words that stay together, with the space before
+    parts.push_back(text.substr(0, found[joined - 1].end));
+    for (size_t i = joined; i < found.size(); ++i) {
+      parts.push_back(text.substr(found[i].begin, found[i].end));
+    }
+  } else {
+    for (size_t i = 0; i < cuts; ++i) parts.push_back(text.substr(found[i].begin, found[i].end));
+    parts.push_back(text.substr(found[cuts].begin, text.size()));
+  }
+  return parts;
 }
 
 std::vector<Text> split_lines(const Text& text, bool keep_ends, Budget& budget) {

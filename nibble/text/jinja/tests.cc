@@ -68,13 +68,15 @@ bool is_same(Interpreter&, const Value& subject, const Arguments& given) {
   return subject.same_object(*args[0]);
 }
 
-bool is_filter(Interpreter&, const Value& subject, const Arguments& given) {
+bool is_filter(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments none("a test", given, {});
+  hash_key(subject, run.budget());  // throws for what could be no name, as a lookup does
   return subject.text() && find_filter(subject.text()->bytes());
 }
 
-bool is_test(Interpreter&, const Value& subject, const Arguments& given) {
+bool is_test(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments none("a test", given, {});
+  hash_key(subject, run.budget());
   return subject.text() && find_test(subject.text()->bytes());
 }
 

@@ -34,12 +34,12 @@ bool is_stripped(char32_t c, const std::string* characters) {
 template <typename F>
 Text map_runs(const Text& text, F map) {
   Text out;
-  text.for_each_run([&](std::string_view run, bool from_user) {
+  text.for_each_run([&](std::string_view run, TextOrigin origin) {
     const icu::UnicodeString wide = icu::UnicodeString::fromUTF8(
         icu::StringPiece(run.data(), static_cast<int32_t>(run.size())));
     std::string mapped;
     map(wide).toUTF8String(mapped);
-    out.append(mapped, from_user);
+    out.append(mapped, origin);
   });
   return out;
 }
@@ -51,8 +51,14 @@ bool is_cased(char32_t c) {
 
 }  // namespace
 
-Text::Text(std::string bytes, bool from_user) : bytes_(std::move(bytes)) {
-  if (from_user) mark(0, bytes_.size());
+Text::Text(std::string bytes, TextOrigin origin) : bytes_(std::move(bytes)) {
+  mark(0, bytes_.size(), origin);
+}
+
+TextOrigin Text::origin() const {
+  TextOrigin least = TextOrigin::kTemplate;
+  for (const Span& span : spans_) least = std::max(least, span.origin);
+  return least;
 }
 
 Text Text::as_markup() const {
@@ -67,29 +73,30 @@ Text Text::as_plain() const {
   return out;
 }
 
-void Text::mark(size_t begin, size_t end) {
-  if (begin == end) return;
-  if (!user_.empty() && user_.back().end == begin) {
-    user_.back().end = end;
+void Text::mark(size_t begin, size_t end, TextOrigin origin) {
+  if (begin == end || origin == TextOrigin::kTemplate) return;
+  if (!spans_.empty() && spans_.back().end == begin && spans_.back().origin == origin) {
+    spans_.back().end = end;
   } else {
-    user_.push_back({begin, end});
+    spans_.push_back({begin, end, origin});
   }
 }
 
 void Text::append(const Text& other, size_t begin, size_t end) {
   const size_t base = bytes_.size();
   bytes_.append(other.bytes_, begin, end - begin);
-  auto span = std::lower_bound(other.user_.begin(), other.user_.end(), begin,
+  auto span = std::lower_bound(other.spans_.begin(), other.spans_.end(), begin,
                                [](const Span& s, size_t place) { return s.end <= place; });
-  for (; span != other.user_.end() && span->begin < end; ++span) {
-    mark(base + std::max(span->begin, begin) - begin, base + std::min(span->end, end) - begin);
+  for (; span != other.spans_.end() && span->begin < end; ++span) {
+    mark(base + std::max(span->begin, begin) - begin, base + std::min(span->end, end) - begin,
+         span->origin);
   }
 }
 
-void Text::append(std::string_view bytes, bool from_user) {
+void Text::append(std::string_view bytes, TextOrigin origin) {
   const size_t base = bytes_.size();
   bytes_ += bytes;
-  if (from_user) mark(base, bytes_.size());
+  mark(base, bytes_.size(), origin);
 }
 
 Text Text::substr(size_t begin, size_t end) const {
@@ -118,6 +125,23 @@ bool is_python_space(char32_t c) {
   return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
          c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
          c == 0x205F || c == 0x3000;
+}
+
+bool is_printable(char32_t c) {
+  if (c < 0x7F) return c >= 0x20;
+  switch (u_charType(static_cast<UChar32>(c))) {
+    case U_UNASSIGNED:
+    case U_CONTROL_CHAR:
+    case U_FORMAT_CHAR:
+    case U_SURROGATE:
+    case U_PRIVATE_USE_CHAR:
+    case U_LINE_SEPARATOR:
+    case U_PARAGRAPH_SEPARATOR:
+    case U_SPACE_SEPARATOR:
+      return false;
+    default:
+      return true;
+  }
 }
 
 Text strip_left(const Text& text, const std::string* characters) {
@@ -151,6 +175,24 @@ Text to_lower(const Text& text) {
   return map_runs(text, [](icu::UnicodeString s) { return s.toLower(icu::Locale::getRoot()); });
 }
 
+Text to_folded(const Text& text) {
+  return map_runs(text, [](icu::UnicodeString s) { return s.foldCase(); });
+}
+
+Text to_swapped_case(const Text& text) {
+  return map_runs(text, [](const icu::UnicodeString& s) {
+    icu::UnicodeString out;
+    for (int32_t at = 0; at < s.length(); at = s.moveIndex32(at, 1)) {
+      const UChar32 code = s.char32At(at);
+      icu::UnicodeString one(code);
+      if (u_isUUppercase(code)) one.toLower(icu::Locale::getRoot());
+      if (u_isULowercase(code)) one.toUpper(icu::Locale::getRoot());
+      out += one;
+    }
+    return out;
+  });
+}
+
 Text to_capitalized(const Text& text) {
   const size_t head = byte_offset(text.bytes(), 1);
   Text out = to_title(text.substr(0, head));
@@ -161,22 +203,29 @@ Text to_capitalized(const Text& text) {
 Text to_title(const Text& text) {
   Text out;
   bool inside_word = false;
-  text.for_each_run([&](std::string_view run, bool from_user) {
+  text.for_each_run([&](std::string_view run, TextOrigin origin) {
     std::string mapped;
     for (size_t at = 0; at < run.size();) {
       const char32_t c = next_code_point(run, at);
       const auto code = static_cast<UChar32>(c);
-      append_utf8(mapped, static_cast<char32_t>(inside_word ? u_tolower(code) : u_totitle(code)));
+      // One character may become several: the capital of U+00DF is "Ss".
+      icu::UnicodeString one(code);
+      if (inside_word) {
+        one.toLower(icu::Locale::getRoot());
+      } else {
+        one.toTitle(nullptr, icu::Locale::getRoot(), U_TITLECASE_NO_LOWERCASE);
+      }
+      one.toUTF8String(mapped);
       inside_word = is_cased(c);
     }
-    out.append(mapped, from_user);
+    out.append(mapped, origin);
   });
   return out;
 }
 
 Text escape_html(const Text& text) {
   Text out;
-  text.for_each_run([&](std::string_view run, bool from_user) {
+  text.for_each_run([&](std::string_view run, TextOrigin origin) {
     std::string escaped;
     for (char c : run) {
       switch (c) {
@@ -199,10 +248,12 @@ Text escape_html(const Text& text) {
           escaped += c;
       }
     }
-    out.append(escaped, from_user);
+    out.append(escaped, origin);
   });
   return out.as_markup();
 }
+
+Text escape(const Text& text) { return text.is_markup() ? text : escape_html(text); }
 
 size_t find_bytes(std::string_view text, std::string_view needle, size_t from) {
   if (from > text.size()) return std::string_view::npos;

@@ -34,11 +34,10 @@ std::optional<int> compare_numbers(const Value& a, const Value& b) {
 
 class JsonReader {
  public:
-  JsonReader(const OriginRule& from_user, Budget& budget)
-      : from_user_(from_user), budget_(budget) {}
+  JsonReader(const OriginRule& origin, Budget& budget) : origin_(origin), budget_(budget) {}
 
-  Value read(const nlohmann::ordered_json& json) {
-    if (path_.size() > static_cast<size_t>(kMaxValueDepth)) {
+  Value read(const nlohmann::ordered_json& json, std::string_view key = {}) {
+    if (depth_ > kMaxValueDepth) {
       throw Error("a chat template input is nested too deeply");
     }
     switch (json.type()) {
@@ -56,7 +55,7 @@ class JsonReader {
       case nlohmann::ordered_json::value_t::number_float:
         return json.get<double>();
       case nlohmann::ordered_json::value_t::string:
-        return string(json.get_ref<const std::string&>(), false);
+        return string(json.get_ref<const std::string&>(), false, key);
       case nlohmann::ordered_json::value_t::array:
         return array(json);
       case nlohmann::ordered_json::value_t::object:
@@ -67,32 +66,32 @@ class JsonReader {
   }
 
  private:
-  Value string(const std::string& bytes, bool is_key) {
+  Value string(const std::string& bytes, bool is_key, std::string_view key = {}) {
     budget_.spend_string(bytes.size());
-    return Text(repair_utf8(bytes), from_user_(path_, is_key));
+    return Text(repair_utf8(bytes), origin_({bytes, depth_, is_key, key}));
   }
 
   Value array(const nlohmann::ordered_json& json) {
     std::vector<Value> items;
-    path_.emplace_back();
+    ++depth_;
     for (const auto& item : json) items.push_back(read(item));
-    path_.pop_back();
+    --depth_;
     return Value::list(std::move(items));
   }
 
   Value object(const nlohmann::ordered_json& json) {
     Dict dict;
+    ++depth_;
     for (const auto& [key, value] : json.items()) {
-      path_.push_back(key);
-      dict.set(string(key, true), read(value), budget_);
-      path_.pop_back();
+      dict.set(string(key, true), read(value, key), budget_);
     }
+    --depth_;
     return Value::dict(std::move(dict));
   }
 
-  const OriginRule& from_user_;
+  const OriginRule& origin_;
   Budget& budget_;
-  std::vector<std::string> path_;
+  int depth_ = 0;
 };
 
 }  // namespace
@@ -125,6 +124,24 @@ Value Value::sequence(Sequence::Kind kind, std::vector<Value> items) {
   auto made = std::make_shared<Sequence>();
   made->kind = kind;
   made->items = std::move(items);
+  for (const Value& item : made->items) made->depth = std::max(made->depth, 1 + item.depth());
+  checked_depth(made->depth);
+  return Value(Data(std::shared_ptr<const Sequence>(std::move(made))));
+}
+
+Value Value::range(Range range, std::vector<Value> items) {
+  auto made = std::make_shared<Sequence>();
+  made->kind = Sequence::Kind::kRange;
+  made->items = std::move(items);
+  made->range = range;
+  return Value(Data(std::shared_ptr<const Sequence>(std::move(made))));
+}
+
+Value Value::group(Value grouper, Value list) {
+  auto made = std::make_shared<Sequence>();
+  made->kind = Sequence::Kind::kTuple;
+  made->items = {std::move(grouper), std::move(list)};
+  made->is_group = true;
   for (const Value& item : made->items) made->depth = std::max(made->depth, 1 + item.depth());
   checked_depth(made->depth);
   return Value(Data(std::shared_ptr<const Sequence>(std::move(made))));
@@ -330,8 +347,8 @@ void require_defined(const Value& value) {
   if (const Undefined* undefined = value.get<Undefined>()) throw Error(*undefined->message);
 }
 
-Value from_json(const nlohmann::ordered_json& json, const OriginRule& from_user, Budget& budget) {
-  return JsonReader(from_user, budget).read(json);
+Value from_json(const nlohmann::ordered_json& json, const OriginRule& origin, Budget& budget) {
+  return JsonReader(origin, budget).read(json);
 }
 
 }  // namespace nibble::jinja

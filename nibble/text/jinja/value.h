@@ -35,12 +35,18 @@ struct None {
   bool operator==(const None&) const = default;
 };
 
+struct Range {
+  int64_t start = 0, stop = 0, step = 1;
+};
+
 // Python's list, and what behaves like one. Depth counts containers inside containers.
 struct Sequence {
   enum class Kind { kList, kTuple, kRange, kKeys, kValues, kItems };
   Kind kind = Kind::kList;
   std::vector<Value> items;
   int depth = 1;
+  Range range;            // as given, of kRange
+  bool is_group = false;  // a tuple of |groupby: its items are .grouper and .list too
 };
 
 // Keeps insertion order. A key that is set twice keeps its first place, as in Python.
@@ -68,6 +74,7 @@ struct Namespace {
 // A macro, function, bound method, or `loop`; attributes are computed on request.
 struct Object {
   std::string name;
+  std::function<std::string()> shown;                               // empty: <name>
   std::function<Value(Interpreter&, const Arguments&)> call;        // empty: not callable
   std::function<std::optional<Value>(std::string_view)> attribute;  // empty: none
   std::function<int64_t()> length;                                  // empty: has no len()
@@ -97,6 +104,8 @@ class Value {
   static Value tuple(std::vector<Value> items) {
     return sequence(Sequence::Kind::kTuple, std::move(items));
   }
+  static Value range(Range range, std::vector<Value> items);
+  static Value group(Value grouper, Value list);
   static Value dict(Dict dict);
   static Value generator(std::function<std::optional<Value>()> next, int source_depth);
   static Value name_space(std::shared_ptr<Namespace> space);
@@ -134,7 +143,7 @@ class Value {
 // How a call was written: f(positional..., name=value...).
 struct Arguments {
   std::vector<Value> positional;
-  std::vector<std::pair<std::string, Value>> named;
+  std::vector<std::pair<Text, Value>> named;  // names of a **dict may be user text
 };
 
 bool truthy(const Value& value);
@@ -160,10 +169,17 @@ Text to_text(const Value& value, Budget& budget);
 Text to_repr(const Value& value, Budget& budget);
 std::string float_repr(double value);
 
-// Decides for each string of a JSON document whether it is user text, by the path of keys to it.
-using OriginRule = std::function<bool(const std::vector<std::string>& path, bool is_key)>;
+// Decides whose words a string of a JSON document is; depth 0 is the document itself, `key` that of
+// the object it is the value of, "" elsewhere.
+struct JsonString {
+  const std::string& text;
+  int depth;
+  bool is_key;
+  std::string_view key;
+};
+using OriginRule = std::function<TextOrigin(const JsonString&)>;
 
 // Throws Error for integers beyond 64 bits and nesting beyond kMaxValueDepth.
-Value from_json(const nlohmann::ordered_json& json, const OriginRule& from_user, Budget& budget);
+Value from_json(const nlohmann::ordered_json& json, const OriginRule& origin, Budget& budget);
 
 }  // namespace nibble::jinja

@@ -156,6 +156,30 @@ Value default_value(Interpreter&, const Value& subject, const Arguments& given) 
   return args[0] ? *args[0] : Value("");
 }
 
+Value file_size(Interpreter& run, const Value& subject, const Arguments& given) {
+  const BoundArguments args("filesizeformat", given, {"binary"});
+  require_defined(subject);
+  const auto size = subject.text() ? parse_float(*subject.text()) : as_number(subject);
+  if (!size) throw Error(fmt::format("filesizeformat needs a number, not {}", type_name(subject)));
+  const bool binary = args.flag(0);
+  const double base = binary ? 1024 : 1000;
+  if (*size == 1) return "1 Byte";
+  if (std::isnan(*size)) throw Error("filesizeformat needs a number");
+  if (*size < base) {
+    const Value whole = to_int(run, Value(*size), {});
+    return fmt::format("{} Bytes", *as_integer(whole));
+  }
+  constexpr std::string_view kPrefixes = "kMGTPEZY";
+  double unit = base;
+  size_t i = 0;
+  do {
+    unit *= base;
+  } while (*size >= unit && ++i < kPrefixes.size());
+  const char prefix = binary && i == 0 ? 'K' : kPrefixes[std::min(i, kPrefixes.size() - 1)];
+  if (i == kPrefixes.size()) unit /= base;
+  return fmt::format("{:.1f} {}{}B", base * *size / unit, prefix, binary ? "i" : "");
+}
+
 Value attribute(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("attr", given, {"name"}, 1);
   // Unlike object.name, never an item of a dict.
@@ -177,16 +201,16 @@ Value json(Interpreter& run, const Value& subject, const Arguments& given) {
     const int64_t width = indent->text() ? 0 : std::max<int64_t>(args.integer(1, 0), 0);
     if (width > 1000) throw Error("tojson is asked to indent too far");
     style.indent =
-        indent->text() ? indent->text()->bytes() : std::string(static_cast<size_t>(width), ' ');
-    style.item_separator = ",";
+        indent->text() ? *indent->text() : Text(std::string(static_cast<size_t>(width), ' '));
+    style.item_separator = Text(std::string(","));
   }
   if (const Value* separators = args.given(2)) {
     const std::vector<Value> pair = to_items(*separators, run.budget());
     if (pair.size() != 2 || !pair[0].text() || !pair[1].text()) {
       throw Error("tojson needs two strings as separators");
     }
-    style.item_separator = pair[0].text()->bytes();
-    style.key_separator = pair[1].text()->bytes();
+    style.item_separator = *pair[0].text();
+    style.key_separator = *pair[1].text();
   }
   return to_json(subject, style, run.budget());
 }
@@ -194,7 +218,7 @@ Value json(Interpreter& run, const Value& subject, const Arguments& given) {
 constexpr FilterEntry kFilters[] = {
     {"int", to_int},        {"float", to_float},        {"abs", absolute},
     {"round", round_value}, {"default", default_value}, {"d", default_value},
-    {"attr", attribute},    {"tojson", json},
+    {"attr", attribute},    {"tojson", json},           {"filesizeformat", file_size},
 };
 
 }  // namespace
@@ -202,7 +226,8 @@ constexpr FilterEntry kFilters[] = {
 std::span<const FilterEntry> value_filters() { return kFilters; }
 
 FilterFunction find_filter(std::string_view name) {
-  for (const auto& table : {string_filters(), sequence_filters(), value_filters()}) {
+  for (const auto& table :
+       {string_filters(), sequence_filters(), value_filters(), html_filters()}) {
     for (const FilterEntry& entry : table) {
       if (entry.name == name) return entry.function;
     }
