@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/chat_options.h"
 #include "cli/commands.h"
 #include "cli/generation_options.h"
 #include "cli/options.h"
@@ -29,6 +30,7 @@ constexpr int64_t kDefaultNewTokensOfChat = 1024;
 
 struct ChatOptions {
   std::string model, system;
+  ChatTemplateOptions chat_template;
   CommonOptions common;
   LoadingOptions loading;
   GenerationOptions generation;
@@ -40,7 +42,8 @@ class Conversation {
       : options_(options),
         typed_(typed),
         tokenizer_(Tokenizer::load(options.model)),
-        prompt_(tokenizer_, options.model),
+        prompt_(chat_prompt(tokenizer_, options.model, options.chat_template)),
+        inputs_(chat_inputs(options.system, options.chat_template)),
         config_(generation_config(options.model, options.generation, kDefaultNewTokensOfChat)),
         progress_(options.common.quiet),
         opened_(open_for(options.model, options.loading, options.common, &progress_)),
@@ -48,18 +51,13 @@ class Conversation {
     reset();
   }
 
-  void reset() {
-    messages_ = Json::array();
-    if (!options_.system.empty()) {
-      messages_.push_back({{"role", "system"}, {"content", options_.system}});
-    }
-  }
+  void reset() { messages_ = inputs_.messages; }
 
   // Streams the answer to stdout, unless the result is a JSON document at the end.
   void answer(const std::string& question) {
     Json asked = messages_;
     asked.push_back({{"role", "user"}, {"content", question}});
-    ChatTemplateInputs inputs;
+    ChatTemplateInputs inputs = inputs_;
     inputs.messages = asked;
     const std::vector<int32_t> prompt = prompt_.encode(std::move(inputs));
 
@@ -96,6 +94,7 @@ class Conversation {
   const bool typed_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   ChatPrompt prompt_;
+  ChatTemplateInputs inputs_;  // with the messages that a conversation begins with
   GenerationConfig config_;
   ProgressBar progress_;
   OpenedModel opened_;
@@ -158,6 +157,7 @@ void add_chat_command(CLI::App& app) {
       "  printf 'Hello!\\nWhat did I just say?\\n' | nibble chat model --temperature 0\n");
   command->add_option("model", options->model, "Model folder")->required();
   command->add_option("--system", options->system, "System message");
+  add_chat_template_options(*command, options->chat_template);
   add_generation_options(*command, options->generation);
   add_loading_options(*command, options->loading);
   add_common_options(*command, options->common);

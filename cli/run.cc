@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/chat_options.h"
 #include "cli/commands.h"
 #include "cli/generation_options.h"
 #include "cli/options.h"
@@ -28,6 +29,7 @@ struct RunOptions {
   std::vector<std::string> prompts;
   bool chat = false;
   std::string system;
+  ChatTemplateOptions chat_template;
   CommonOptions common;
   LoadingOptions loading;
   GenerationOptions generation;
@@ -40,12 +42,10 @@ std::vector<std::vector<int32_t>> encode_prompts(const std::shared_ptr<const Tok
     for (const std::string& prompt : options.prompts) prompts.push_back(tokenizer->encode(prompt));
     return prompts;
   }
-  const ChatPrompt chat(tokenizer, options.model);
+  const ChatPrompt chat = chat_prompt(tokenizer, options.model, options.chat_template);
+  const ChatTemplateInputs start = chat_inputs(options.system, options.chat_template);
   for (const std::string& prompt : options.prompts) {
-    ChatTemplateInputs inputs;
-    if (!options.system.empty()) {
-      inputs.messages.push_back({{"role", "system"}, {"content", options.system}});
-    }
+    ChatTemplateInputs inputs = start;
     inputs.messages.push_back({{"role", "user"}, {"content", prompt}});
     prompts.push_back(chat.encode(std::move(inputs)));
   }
@@ -87,6 +87,10 @@ void print_result(const RunOptions& options, const TextResult& result) {
 void run(const RunOptions& options) {
   if (!options.system.empty() && !options.chat) {
     throw UsageError("--system needs --chat: only a chat template has a system message");
+  }
+  if (options.chat_template.any() && !options.chat) {
+    throw UsageError(
+        "--chat-template, --tools, --documents and --chat-template-kwargs need --chat");
   }
   ProgressBar progress(options.common.quiet);
   const OpenedModel opened = open_for(options.model, options.loading, options.common, &progress);
@@ -141,6 +145,7 @@ void add_run_command(CLI::App& app) {
   command->add_flag("--chat", options->chat,
                     "Take the prompt as a user's message in the model's chat template");
   command->add_option("--system", options->system, "System message, with --chat");
+  add_chat_template_options(*command, options->chat_template);
   add_generation_options(*command, options->generation);
   add_loading_options(*command, options->loading);
   add_common_options(*command, options->common);

@@ -98,6 +98,9 @@ class Usage(CliTest):
             ([*run, "--bnb-4bit-use-double-quant"], "load-in-4bit"),
             ([*run, "--activation", "int4"], "int4"),
             ([*run, "--system", "x"], "--chat"),
+            ([*run, "--chat-template", "default"], "--chat"),
+            ([*run, "--chat", "--tools", "/no/such/file"], "tools"),
+            ([*run, "--chat", "--chat-template-kwargs", "[]"], "chat-template-kwargs"),
             (["eval", self.model], "perplexity"),
             (["eval", self.model, "--perplexity", "x", "--stride", "0"], "stride"),
         ]:
@@ -170,6 +173,23 @@ class Run(CliTest):
                               "--max-new-tokens", 3)
         rendered = "[system]S[user]Hi[assistant]"
         self.assertEqual(result["prompt_ids"], [1] + [ord(c) - 32 + 3 for c in rendered])
+
+    def test_chat_template_of_choice(self):
+        def prompt(*options):
+            result = self.json_of("run", self.model, "--chat", "-p", "Hi", "--max-new-tokens", 1,
+                                  *options)
+            return "".join(chr(i - 3 + 32) for i in result["prompt_ids"] if i >= 3)
+
+        template = self.folder / "mine.jinja"
+        template.write_text("{{ tools | length }} {{ documents[0].title }} {{ mood }}")
+        for name, content in [("tools", [{"name": "f"}]), ("documents", [{"title": "T"}])]:
+            (self.folder / f"{name}.json").write_text(json.dumps(content))
+        self.assertEqual(prompt("--chat-template", template, "--tools", self.folder / "tools.json",
+                                "--documents", self.folder / "documents.json",
+                                "--chat-template-kwargs", '{"mood": "good"}'), "1 T good")
+        self.assertEqual(prompt("--chat-template", "default"), prompt())
+        self.fails("run", self.model, "--chat", "-p", "Hi", "--chat-template", "nosuch",
+                   says=["nosuch", "default"])
 
     def test_loading_options_quantize(self):
         for options in [["--load-in-4bit", "--bnb-4bit-quant-type", "nf4",
