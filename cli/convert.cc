@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// nibble convert SRC DST: a Hugging Face folder from a GGUF file, or from safetensors anew.
+// nibble convert SRC DST: a Hugging Face folder from a GGUF file, from a pickled checkpoint,
+// or from safetensors anew.
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -39,14 +40,16 @@ void add_convert_command(CLI::App& app) {
   auto options = std::make_shared<ConvertOptions>();
   CLI::App* command = app.add_subcommand("convert", "Make a Hugging Face model folder");
   command->footer(
-      "\nReads a GGUF file (llama, qwen2, qwen3; weights, tokenizer and chat template) or a\n"
-      "safetensors model. The weights of a quantized GGUF come decoded, as bfloat16 unless "
-      "--dtype\n"
-      "says otherwise.\n\n"
+      "\nReads a GGUF file (llama, qwen2, qwen3; weights, tokenizer and chat template), a\n"
+      "safetensors model, or pickled weights (pytorch_model.bin, .pt, .pth), which are parsed\n"
+      "without running any code. The weights of a quantized GGUF come decoded, as bfloat16 unless\n"
+      "--dtype says otherwise.\n\n"
       "Examples:\n"
       "  nibble convert SmolLM2-135M-Instruct.Q4_1.gguf smollm2\n"
       "  nibble convert model model-f16 --dtype float16 --max-shard-size 2GB\n");
-  command->add_option("source", options->source, ".gguf file, model folder or .safetensors file")
+  command
+      ->add_option("source", options->source,
+                   "Model folder, or a .gguf, .safetensors, .bin, .pt or .pth file")
       ->required();
   command->add_option("destination", options->destination, "Model folder to write")->required();
   command->add_option("--dtype", options->dtype,

@@ -153,11 +153,13 @@ int64_t parse_size(const std::string& option, const std::string& text) {
     const char* name;
     double bytes;
   };
-  constexpr Unit kUnits[] = {{"", 1},      {"KB", 1e3},     {"MB", 1e6},     {"GB", 1e9},
-                             {"TB", 1e12}, {"KIB", 0x1p10}, {"MIB", 0x1p20}, {"GIB", 0x1p30}};
+  constexpr Unit kUnits[] = {{"", 1},         {"KB", 1e3},     {"MB", 1e6},
+                             {"GB", 1e9},     {"TB", 1e12},    {"KIB", 0x1p10},
+                             {"MIB", 0x1p20}, {"GIB", 0x1p30}, {"TIB", 0x1p40}};
   double number = 0;
   const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
   std::string unit(static_cast<const char*>(end), text.data() + text.size());
+  unit.erase(0, unit.find_first_not_of(' '));  // "5 GB", as transformers takes it
   for (char& c : unit) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   for (const Unit& known : kUnits) {
     const double bytes = number * known.bytes;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Any readable model to a Hugging Face folder: a GGUF file, or a safetensors model that is written
-// anew in other shards or another dtype.
+// Any readable model to a Hugging Face folder: a GGUF file, or a model in safetensors or of
+// torch.save that is written anew as safetensors, in other shards or another dtype.
 #pragma once
 
 #include <filesystem>
@@ -17,8 +17,10 @@ namespace nibble {
 // True for a .gguf file.
 bool is_gguf(const std::filesystem::path& path);
 
-// `source`: a .gguf file (see import_gguf()), a model folder or a .safetensors file. With `dtype`
-// every float tensor is cast to it, which a quantized model refuses. Throws Error.
+// `source`: a .gguf file (see import_gguf()), or what Checkpoint::open() takes. With `dtype` every
+// float tensor is cast to it, which a quantized model refuses. Of names that share their elements
+// (Checkpoint::aliases()) the first is written alone, unless config.json says
+// "tie_word_embeddings": false. Throws Error.
 ConversionReport convert_model(const std::filesystem::path& source,
                                const std::filesystem::path& destination, std::optional<DType> dtype,
                                CheckpointWriterOptions writer_options = {},

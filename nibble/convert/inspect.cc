@@ -182,9 +182,9 @@ Inspection inspect_gguf(const fs::path& path) {
 
 Inspection inspect_tensors(const Checkpoint& checkpoint) {
   Inspection inspection;
-  inspection.format = "safetensors";
+  inspection.format = checkpoint.files().empty() ? "" : checkpoint.files()[0].format();
   inspection.bytes = checkpoint.total_bytes();
-  for (const SafetensorsFile& file : checkpoint.files()) {
+  for (const TensorFile& file : checkpoint.files()) {
     for (const TensorInfo& tensor : file.tensors()) {
       inspection.tensors.push_back(
           {tensor.name, std::string(safetensors_name(tensor.dtype)), tensor.shape, tensor.nbytes});

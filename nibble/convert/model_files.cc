@@ -71,6 +71,17 @@ DType main_dtype(const Checkpoint& checkpoint) {
   return most.first;
 }
 
+int64_t count_parameters(const Checkpoint& checkpoint,
+                         const std::map<std::string, std::string>& dropped) {
+  int64_t elements = 0;
+  for (const std::string& name : checkpoint.names()) {
+    const TensorInfo& info = checkpoint.info(name);
+    if (!is_float(info.dtype) || dropped.contains(name) || name.ends_with(".inv_freq")) continue;
+    elements += info.nbytes / size_of(info.dtype);
+  }
+  return elements;
+}
+
 std::vector<ModuleInfo> modules_of(const ModelConfig& config, LoadOptions options) {
   const WeightLoader recorder(std::move(options));
   make_model(config, recorder);

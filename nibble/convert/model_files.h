@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -30,6 +31,11 @@ void set_dtype_in_config(nlohmann::ordered_json& config, DType dtype);
 
 // The dtype of most of a checkpoint's float elements; float32 when it has none.
 DType main_dtype(const Checkpoint& checkpoint);
+
+// What num_parameters() of transformers says of a plain model: float elements, each counted once
+// and not under the names `dropped`; buffers that old checkpoints carry are none.
+int64_t count_parameters(const Checkpoint& checkpoint,
+                         const std::map<std::string, std::string>& dropped);
 
 // The modules of a model with this config, without its weights, in the order of asking. Which are
 // quantizable follows from `options` (see WeightLoader).

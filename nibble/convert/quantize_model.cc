@@ -90,7 +90,10 @@ Tensor dense_weight(const Checkpoint& checkpoint, const ModuleInfo& module) {
         .expected(to_string(Shape{module.rows, module.cols}))
         .got(to_string(tensor.shape()));
   }
-  return tensor;
+  // A scheme takes the dtypes that a model is held in; others come as they would be loaded.
+  const DType dtype = tensor.dtype();
+  const bool held = dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+  return held || !is_float(dtype) ? tensor : to_dtype(tensor, DType::kF32);
 }
 
 // True when `name` is a tied weight that the file holds a second time, with the same values.

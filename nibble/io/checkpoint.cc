@@ -8,10 +8,13 @@
 #include <numeric>
 #include <optional>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 #include "nibble/base/error.h"
 #include "nibble/io/json_file.h"
+#include "nibble/io/safetensors.h"
+#include "nibble/io/torch_file.h"
 #include "nibble/io/weight_names.h"
 
 namespace nibble {
@@ -19,7 +22,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr const char* kReadFormats =
-    "model.safetensors, or model.safetensors.index.json with its shards";
+    "model.safetensors or pytorch_model.bin, or the index of either with its shards";
 constexpr const char* kIncomplete = "the download may be incomplete";
 // An index names each tensor once, in about 100 bytes: this is enough for 2 million tensors.
 constexpr JsonLimits kIndexLimits{int64_t{256} << 20, 16};
@@ -30,12 +33,8 @@ bool has_suffix(const fs::path& path, std::string_view suffix) {
 
 Error not_read_here(const fs::path& path) {
   Error error("file is in a format that is not read here");
-  error.file(path).expected("a .safetensors file");
-  if (has_suffix(path, ".gguf")) {
-    error.hint("turn it into a folder with `nibble convert`");
-  } else if (has_suffix(path, ".bin") || has_suffix(path, ".pt") || has_suffix(path, ".pth")) {
-    error.hint("pickled weights are not opened: save the model with safe_serialization=True");
-  }
+  error.file(path).expected("a .safetensors, .bin, .pt, .pth or .ckpt file");
+  if (has_suffix(path, ".gguf")) error.hint("turn it into a folder with `nibble convert`");
   return error;
 }
 
@@ -45,7 +44,7 @@ Error no_weights_in(const fs::path& folder) {
   std::error_code ignored;
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     const fs::path& path = entry.path();
-    if (has_suffix(path, ".gguf") || has_suffix(path, ".bin") || has_suffix(path, ".pth")) {
+    if (has_suffix(path, ".gguf") || is_torch_name(path.filename().string())) {
       if (!other || path < *other) other = path;
     }
   }
@@ -55,14 +54,14 @@ Error no_weights_in(const fs::path& folder) {
     error.got(other->filename().string());
     error.hint(has_suffix(*other, ".gguf")
                    ? "turn the .gguf file into a folder with `nibble convert`"
-                   : "save the model with safe_serialization=True, or convert it to safetensors");
+                   : "name the file itself if it holds the model's weights");
   }
   return error;
 }
 
 // A shard must be a file of the index's own folder: the index may come from anyone.
 bool is_plain_shard_name(std::string_view name) {
-  return name.ends_with(".safetensors") &&
+  return (name.ends_with(".safetensors") || name.ends_with(".bin")) &&
          name.find_first_of(std::string_view("/\\\0", 3)) == name.npos;
 }
 
@@ -119,39 +118,74 @@ Checkpoint Checkpoint::open(const fs::path& model) {
   Checkpoint checkpoint;
   if (fs::is_directory(status)) {
     checkpoint.folder_ = model;
-    checkpoint.source_ = model / kSingleWeightsName;
-    const fs::path index = model / kWeightsIndexName;
-    if (fs::exists(checkpoint.source_, failure)) {
-      checkpoint.add_file(checkpoint.source_);
-    } else if (fs::exists(index, failure)) {
-      checkpoint.open_shards(index);
-    } else {
-      throw no_weights_in(model);
-    }
+    checkpoint.open_folder();
   } else {
-    if (!has_suffix(model, ".safetensors")) throw not_read_here(model);
     checkpoint.folder_ = model.has_parent_path() ? model.parent_path() : fs::path(".");
     checkpoint.source_ = model;
-    checkpoint.add_file(model);
+    checkpoint.open_file(model);
+    for (size_t i = 0; i < checkpoint.files_[0].tensors().size(); ++i) checkpoint.add_tensor(0, i);
   }
   std::sort(checkpoint.names_.begin(), checkpoint.names_.end());
+  checkpoint.find_aliases();
   return checkpoint;
 }
 
-void Checkpoint::add_file(const fs::path& path) {
-  files_.push_back(SafetensorsFile::open(path));
-  for (size_t i = 0; i < files_.back().tensors().size(); ++i) add_tensor(files_.size() - 1, i);
+void Checkpoint::open_folder() {
+  for (const std::string_view name :
+       {kSingleWeightsName, kWeightsIndexName, kSingleTorchName, kTorchIndexName}) {
+    const fs::path path = folder_ / name;
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) continue;
+    source_ = path;
+    if (name == kWeightsIndexName || name == kTorchIndexName) return open_shards(path);
+    open_file(path);
+    for (size_t i = 0; i < files_[0].tensors().size(); ++i) add_tensor(0, i);
+    return;
+  }
+  throw no_weights_in(folder_);
+}
+
+void Checkpoint::open_file(const fs::path& path) {
+  if (has_suffix(path, ".safetensors")) {
+    files_.push_back(SafetensorsFile::open(path));
+  } else if (is_torch_name(path.filename().string())) {
+    files_.push_back(TorchFile::open(path));
+  } else {
+    throw not_read_here(path);
+  }
 }
 
 void Checkpoint::add_tensor(size_t file, size_t tensor) {
   const TensorInfo& info = files_[file].tensors()[tensor];
   places_[info.name] = {file, tensor};
   names_.push_back(info.name);
-  total_bytes_ += info.nbytes;
+}
+
+void Checkpoint::find_aliases() {
+  const auto info_at = [&](const Place& place) -> const TensorInfo& {
+    return files_[place.file].tensors()[place.tensor];
+  };
+  std::vector<Place> places;
+  for (const auto& [name, place] : places_) places.push_back(place);
+  // Names of the same elements stand together then, the first of the file before the others.
+  std::sort(places.begin(), places.end(), [&](const Place& a, const Place& b) {
+    const TensorInfo &left = info_at(a), &right = info_at(b);
+    return std::tie(a.file, left.offset, left.dtype, left.shape, left.strides, a.tensor) <
+           std::tie(b.file, right.offset, right.dtype, right.shape, right.strides, b.tensor);
+  });
+  const Place* first = nullptr;
+  for (const Place& place : places) {
+    const TensorInfo& info = info_at(place);
+    if (first && first->file == place.file && info.same_data(info_at(*first))) {
+      aliases_[info.name] = info_at(*first).name;
+    } else {
+      total_bytes_ += info.nbytes;
+      first = &place;
+    }
+  }
 }
 
 void Checkpoint::open_shards(const fs::path& index_path) {
-  source_ = index_path;
   const nlohmann::ordered_json index = read_json_file(index_path, kIndexLimits);
   const auto weight_map = index.is_object() ? index.find("weight_map") : index.end();
   if (weight_map == index.end() || !weight_map->is_object()) {
@@ -173,7 +207,7 @@ void Checkpoint::open_shards(const fs::path& index_path) {
       throw Error("index of shards names a file that is not allowed")
           .file(index_path)
           .tensor(name)
-          .expected("a .safetensors file in the same folder")
+          .expected("a .safetensors or .bin file in the same folder")
           .got(shard_file);
     }
     tensors_of[shard_file].push_back(name);
@@ -184,7 +218,7 @@ void Checkpoint::open_shards(const fs::path& index_path) {
     if (!fs::exists(path, ignored)) {
       throw Error("shard that the index names is missing").file(path).hint(kIncomplete);
     }
-    files_.push_back(SafetensorsFile::open(path));
+    open_file(path);
     for (const std::string& name : tensors) {
       const TensorInfo* info = files_.back().find(name);
       if (info == nullptr) {
@@ -216,7 +250,7 @@ const Checkpoint::Place& Checkpoint::place_of(std::string_view name) const {
 
 Tensor Checkpoint::tensor(std::string_view name) const {
   const Place& place = place_of(name);
-  const SafetensorsFile& file = files_[place.file];
+  const TensorFile& file = files_[place.file];
   return file.tensor(file.tensors()[place.tensor]);
 }
 

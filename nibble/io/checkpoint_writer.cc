@@ -153,6 +153,9 @@ class CheckpointWriter::Impl {
   void write_index() {
     nlohmann::json index;  // sorts keys, as transformers does
     index["metadata"]["total_size"] = bytes_written_;
+    if (options_.total_parameters) {
+      index["metadata"]["total_parameters"] = *options_.total_parameters;
+    }
     nlohmann::json& weight_map = index["weight_map"];
     for (const auto& [name, shard] : shard_of_) weight_map[name] = shard_name(shard, shards_);
     FileHandle file = FileHandle::create(staging_.path() / kWeightsIndexName);

@@ -16,6 +16,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -26,10 +27,13 @@ namespace nibble {
 struct CheckpointWriterOptions {
   // Bytes of tensor data per shard. A tensor above it gets a shard of its own.
   int64_t max_shard_size = 5'000'000'000;
-  // Replace the model in a folder that is not empty. Its old weights (model.safetensors, shards
-  // named as ours, the index) go away, files of the same name are replaced, all others stay.
+  // Replace the model in a folder that is not empty. Its old weights (model.safetensors or
+  // pytorch_model.bin, the shards and the index of either) go away, files of the same name are
+  // replaced, all others stay.
   bool overwrite = false;
   std::map<std::string, std::string> metadata = {{"format", "pt"}};  // of every shard
+  std::optional<int64_t> total_parameters =
+      std::nullopt;  // for the index, as transformers 5 writes it
 };
 
 // For the start of a long job: throws Error when `destination` is a file, or is a folder that is

@@ -5,7 +5,6 @@
 #include <simdjson.h>
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <set>
 #include <tuple>
@@ -24,6 +23,11 @@ constexpr const char* kIncomplete = "the download may be incomplete";
 // A header is an object of objects of arrays; one level more lets a wrong type be named as such.
 constexpr size_t kMaxDepth = 4;
 constexpr std::string_view kLfsPointer = "version https://git-lfs";
+
+// The dtypes of the format whose elements do not fill a byte.
+bool is_narrow(std::string_view dtype) {
+  return dtype == "F4" || dtype == "F6_E2M3" || dtype == "F6_E3M2";
+}
 
 // What a header says, before it is checked against the data.
 struct Header {
@@ -175,7 +179,12 @@ class HeaderReader {
       throw error("dtype is missing or no string").tensor(name).expected("a name like \"F32\"");
     }
     const auto dtype = dtype_from_safetensors(text);
-    if (!dtype) throw error("dtype is not supported").tensor(name).got(std::string(text));
+    if (!dtype) {
+      Error unknown = error("dtype is not supported");
+      unknown.tensor(name).got(std::string(text));
+      if (is_narrow(text)) unknown.hint("elements narrower than a byte are not read");
+      throw unknown;
+    }
     return *dtype;
   }
 
@@ -273,35 +282,10 @@ class HeaderReader {
 }  // namespace
 
 SafetensorsFile SafetensorsFile::open(const std::filesystem::path& path) {
-  const auto mapped = MappedFile::open(path);
+  auto mapped = MappedFile::open(path);
   Header header = HeaderReader(path, mapped->bytes()).read();
-
-  SafetensorsFile file;
-  file.path_ = path;
-  file.tensors_ = std::move(header.tensors);
-  file.metadata_ = std::move(header.metadata);
-  for (size_t i = 0; i < file.tensors_.size(); ++i) file.by_name_[file.tensors_[i].name] = i;
-  // Buffer has one constructor for both; writable = false keeps the promise.
-  auto* data = const_cast<std::byte*>(mapped->bytes().data());
-  file.buffer_ =
-      std::make_shared<Buffer>(Device{}, data, mapped->bytes().size(), mapped, /*writable=*/false);
-  return file;
-}
-
-const TensorInfo* SafetensorsFile::find(std::string_view name) const {
-  const auto found = by_name_.find(std::string(name));
-  return found == by_name_.end() ? nullptr : &tensors_[found->second];
-}
-
-Tensor SafetensorsFile::tensor(const TensorInfo& info) const {
-  Tensor window(info.dtype, info.shape, buffer_, info.offset);
-  // A mapping starts on a page, so the offset alone decides.
-  if (info.offset % size_of(info.dtype) == 0) return window;
-  Tensor copy = Tensor::empty(info.dtype, info.shape);
-  if (info.nbytes > 0) {
-    std::memcpy(copy.raw(), window.raw(), static_cast<size_t>(info.nbytes));
-  }
-  return copy;
+  return SafetensorsFile("safetensors", std::move(mapped), std::move(header.tensors),
+                         std::move(header.metadata));
 }
 
 }  // namespace nibble

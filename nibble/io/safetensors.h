@@ -8,56 +8,30 @@
 // header length N, N bytes of JSON, then the data, which the tensors must cover without gap.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <filesystem>
 #include <map>
-#include <memory>
 #include <span>
 #include <string>
-#include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "nibble/io/tensor_file.h"
 #include "nibble/tensor/dtype.h"
 #include "nibble/tensor/tensor.h"
 
 namespace nibble {
 
-struct TensorInfo {
-  std::string name;
-  DType dtype = DType::kF32;
-  Shape shape;
-  int64_t offset = 0;  // of the first byte, counted from the start of the file
-  int64_t nbytes = 0;
-};
-
-class SafetensorsFile {
+class SafetensorsFile : public TensorFile {
  public:
-  // Maps the file and checks its whole header; the data is not touched. Throws Error (file, tensor,
-  // byte offset) on the first rule that the file breaks: header length (at most 100 MB), valid JSON
-  // that begins with '{', known dtypes, no name twice, sizes equal to dtype x shape, offsets that
-  // cover the data exactly.
+  // Maps the file and checks its whole header; the data is not touched. Tensors come in the order
+  // of their data, empty ones that share an offset by name. Throws Error (file, tensor, byte
+  // offset) on the first rule that the file breaks: header length (at most 100 MB), valid JSON that
+  // begins with '{', known dtypes, no name twice, sizes equal to dtype x shape, offsets that cover
+  // the data exactly.
   static SafetensorsFile open(const std::filesystem::path& path);
 
-  // In the order of their data; empty tensors that share an offset are ordered by name.
-  const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  const TensorInfo* find(std::string_view name) const;  // nullptr when there is none
-
-  // A read-only window on the mapped file, which lives as long as any of its tensors. The format
-  // does not promise that data is aligned to its dtype: a misaligned tensor is copied into memory
-  // of its own, so that Tensor::data<T>() is always valid. `info` must come from this file.
-  // The file must not be shortened while it is mapped.
-  Tensor tensor(const TensorInfo& info) const;
-
-  const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  const std::filesystem::path& path() const { return path_; }
-
  private:
-  std::filesystem::path path_;
-  std::shared_ptr<Buffer> buffer_;  // the whole file
-  std::vector<TensorInfo> tensors_;
-  std::unordered_map<std::string, size_t> by_name_;  // index into tensors_
-  std::map<std::string, std::string> metadata_;
+  using TensorFile::TensorFile;
 };
 
 // What a header says about a tensor before its place in the file is known.

@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <nlohmann/json.hpp>
 #include <numeric>
 #include <tuple>
@@ -13,42 +15,16 @@
 namespace nibble {
 namespace {
 
-// The official serializer ranks dtypes by width and, within a width, by their order in its own
-// enum. Lower comes first in the file.
-int layout_rank(DType dtype) {
-  switch (dtype) {
-    case DType::kU64:
-      return 0;
-    case DType::kI64:
-      return 1;
-    case DType::kF64:
-      return 2;
-    case DType::kF32:
-      return 3;
-    case DType::kU32:
-      return 4;
-    case DType::kI32:
-      return 5;
-    case DType::kBF16:
-      return 6;
-    case DType::kF16:
-      return 7;
-    case DType::kU16:
-      return 8;
-    case DType::kI16:
-      return 9;
-    case DType::kF8E4M3:
-      return 10;
-    case DType::kF8E5M2:
-      return 11;
-    case DType::kI8:
-      return 12;
-    case DType::kU8:
-      return 13;
-    case DType::kBool:
-      return 14;
-  }
-  throw Error("dtype has no name in safetensors");
+// As the official serializer's enum, last first: by width, then by its own ranking within a width.
+constexpr std::array kLayoutOrder{
+    DType::kU64,    DType::kI64,        DType::kF64,        DType::kC64,    DType::kF32,
+    DType::kU32,    DType::kI32,        DType::kBF16,       DType::kF16,    DType::kU16,
+    DType::kI16,    DType::kF8E5M2Fnuz, DType::kF8E4M3Fnuz, DType::kF8E8M0, DType::kF8E4M3,
+    DType::kF8E5M2, DType::kI8,         DType::kU8,         DType::kBool};
+
+// Lower comes first in the file.
+ptrdiff_t layout_rank(DType dtype) {
+  return std::find(kLayoutOrder.begin(), kLayoutOrder.end(), dtype) - kLayoutOrder.begin();
 }
 
 std::string quoted(const std::string& text) {
@@ -79,8 +55,8 @@ std::vector<size_t> safetensors_order(std::span<const TensorSpec> specs) {
   std::vector<size_t> order(specs.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-    const int rank_a = layout_rank(specs[a].dtype);
-    const int rank_b = layout_rank(specs[b].dtype);
+    const ptrdiff_t rank_a = layout_rank(specs[a].dtype);
+    const ptrdiff_t rank_b = layout_rank(specs[b].dtype);
     return std::tie(rank_a, specs[a].name, a) < std::tie(rank_b, specs[b].name, b);
   });
   return order;

@@ -58,7 +58,7 @@ struct WeightLoader::State {
   // A float tensor of this shape, mapped where its dtype stays.
   Tensor floats(const std::string& name, const Shape& shape) {
     const TensorInfo& info = checkpoint->info(name);
-    if (!is_float(info.dtype) || size_of(info.dtype) < 2 || info.shape != shape) {
+    if (!is_float(info.dtype) || info.dtype == DType::kF8E8M0 || info.shape != shape) {
       Error error("the tensor does not fit the model");
       error.file(checkpoint->file_of(name)).tensor(name);
       error.expected("a float dtype, shape " + to_string(shape));

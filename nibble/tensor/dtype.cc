@@ -14,13 +14,17 @@ struct Row {
 };
 
 // In the order of the enum.
-constexpr std::array<Row, 15> kRows{{
+constexpr std::array<Row, 19> kRows{{
     {DType::kF64, 8, true, "F64", "float64"},
     {DType::kF32, 4, true, "F32", "float32"},
     {DType::kF16, 2, true, "F16", "float16"},
     {DType::kBF16, 2, true, "BF16", "bfloat16"},
     {DType::kF8E4M3, 1, true, "F8_E4M3", "float8_e4m3fn"},
     {DType::kF8E5M2, 1, true, "F8_E5M2", "float8_e5m2"},
+    {DType::kF8E4M3Fnuz, 1, true, "F8_E4M3FNUZ", "float8_e4m3fnuz"},
+    {DType::kF8E5M2Fnuz, 1, true, "F8_E5M2FNUZ", "float8_e5m2fnuz"},
+    {DType::kF8E8M0, 1, true, "F8_E8M0", "float8_e8m0fnu"},
+    {DType::kC64, 8, false, "C64", "complex64"},
     {DType::kI64, 8, false, "I64", "int64"},
     {DType::kI32, 4, false, "I32", "int32"},
     {DType::kI16, 2, false, "I16", "int16"},

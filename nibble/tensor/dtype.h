@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The element types of checkpoints, under their safetensors and torch names.
+// The element types of checkpoints, under their safetensors and torch names. The types of
+// safetensors that are narrower than a byte (F4, F6_E2M3, F6_E3M2) are not among them.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +17,10 @@ enum class DType : uint8_t {
   kBF16,
   kF8E4M3,
   kF8E5M2,
+  kF8E4M3Fnuz,
+  kF8E5M2Fnuz,
+  kF8E8M0,  // a power of two: the scale of a block
+  kC64,     // two float32: carried, never computed with
   kI64,
   kI32,
   kI16,
@@ -28,7 +33,7 @@ enum class DType : uint8_t {
 };
 
 int64_t size_of(DType dtype);  // bytes of one element
-bool is_float(DType dtype);
+bool is_float(DType dtype);    // as torch's is_floating_point: not for complex numbers
 
 std::string_view safetensors_name(DType dtype);  // "F32", "BF16", ...
 std::string_view torch_name(DType dtype);        // "float32", "bfloat16", ...

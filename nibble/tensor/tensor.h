@@ -93,8 +93,8 @@ class Tensor {
   std::shared_ptr<Buffer> buffer_;
 };
 
-// Host conversion between float dtypes (F64, F32, F16, BF16), round to nearest even.
-// Throws Error for other dtypes.
+// Host conversion from any float dtype to F64, F32, F16 or BF16, round to nearest even, through
+// float32 as torch does. Throws Error for other dtypes.
 Tensor to_dtype(const Tensor& tensor, DType dtype);
 
 template <typename T>

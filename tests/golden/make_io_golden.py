@@ -16,7 +16,7 @@ OUT = pathlib.Path(__file__).parent / "io"
 
 DTYPES = (
     "float64 float32 float16 bfloat16 float8_e4m3fn float8_e5m2 int64 int32 int16 int8 "
-    "uint64 uint32 uint16 uint8 bool"
+    "uint64 uint32 uint16 uint8 bool complex64 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu"
 ).split()
 
 
@@ -53,6 +53,12 @@ def main() -> None:
         ],
         {"format": "pt"},
     )
+    float8 = {}
+    for dtype in (d for d in DTYPES if d.startswith("float8")):
+        float8[dtype] = torch.arange(256, dtype=torch.uint8).view(getattr(torch, dtype))
+        float8[f"{dtype}.float32"] = float8[dtype].to(torch.float32)
+        float8[f"{dtype}.float16"] = float8[dtype].to(torch.float16)
+    save_file(float8, OUT / "float8_values.safetensors")
     write("metadata", [('quote " and \n and é', "float32", (1,))], {"key \\ é": 'tab\t"\x01\x7f'})
 
 

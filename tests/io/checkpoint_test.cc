@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "nibble/io/checkpoint_writer.h"
+#include "nibble/io/safetensors.h"
 #include "tests/io/io_testing.h"
 
 namespace nibble {
@@ -13,6 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using testing::bytes_of;
+using testing::golden;
 using testing::golden_values;
 using testing::message_of;
 using testing::TempFolder;
@@ -66,6 +68,58 @@ TEST(Checkpoint, OneFileHasPrecedenceOverAnIndexAsInTransformers) {
   EXPECT_EQ(Checkpoint::open(folder / "m").files().size(), 1u);
 }
 
+// The files of a folder are those that torch.save wrote for the golden model "tied".
+void expect_tied(const fs::path& path, size_t files) {
+  SCOPED_TRACE(path);
+  const Checkpoint checkpoint = Checkpoint::open(path);
+  const auto expected = SafetensorsFile::open(golden("torch/tied.safetensors"));
+  EXPECT_EQ(checkpoint.files().size(), files);
+  ASSERT_EQ(checkpoint.names().size(), expected.tensors().size());
+  for (const TensorInfo& info : expected.tensors()) {
+    EXPECT_EQ(checkpoint.info(info.name).dtype, info.dtype);
+    EXPECT_EQ(checkpoint.tensor(info.name).shape(), info.shape);
+    EXPECT_EQ(bytes_of(checkpoint.tensor(info.name)), bytes_of(expected.tensor(info)));
+  }
+}
+
+TEST(Checkpoint, OpensWhatTorchSaved) {
+  TempFolder folder;
+  expect_tied(golden("torch/sharded"), 2);
+  for (const char* name : {"tied.bin", "tied_legacy.bin"}) {
+    fs::create_directory(folder / "m");
+    for (const char* as : {"m/pytorch_model.bin", "m/weights.pt", "m/weights.pth", "m/last.ckpt"}) {
+      fs::copy_file(golden("torch") / name, folder / as, fs::copy_options::overwrite_existing);
+    }
+    for (const char* path :
+         {"m", "m/pytorch_model.bin", "m/weights.pt", "m/weights.pth", "m/last.ckpt"}) {
+      expect_tied(folder / path, 1);
+    }
+  }
+}
+
+TEST(Checkpoint, PrefersSafetensorsAsTransformersDoes) {
+  TempFolder folder;
+  fs::copy(golden("torch/sharded"), folder / "m");
+  EXPECT_TRUE(Checkpoint::open(folder / "m").contains("embed.weight"));
+  fs::copy_file(golden("torch/views.bin"), folder / "m/pytorch_model.bin");
+  EXPECT_TRUE(Checkpoint::open(folder / "m").contains("transposed"));
+  write_model(folder / "s", 48);
+  fs::copy(folder / "s", folder / "m");
+  EXPECT_TRUE(Checkpoint::open(folder / "m").contains("layer.0.weight"));
+  fs::copy_file(golden("float32.safetensors"), folder / "m/model.safetensors");
+  EXPECT_TRUE(Checkpoint::open(folder / "m").contains("weight"));
+}
+
+TEST(Checkpoint, NamesOfTheSameElementsAreAliasesOfTheFirst) {
+  const Checkpoint tied = Checkpoint::open(golden("torch/tied.bin"));
+  EXPECT_EQ(tied.aliases(), (std::map<std::string, std::string>{{"head.weight", "embed.weight"}}));
+  // 20 for the table, 4 + 4 for the norm, twice 16 + 4 in the blocks, 6 steps of 8 bytes.
+  EXPECT_EQ(tied.total_bytes(), 4 * (20 + 8 + 40) + 48);
+  // Views of one storage that are not the same elements are no aliases.
+  EXPECT_TRUE(Checkpoint::open(golden("torch/views.bin")).aliases().empty());
+  EXPECT_TRUE(Checkpoint::open(golden("torch/tied.safetensors")).aliases().empty());
+}
+
 TEST(Checkpoint, AMissingNameIsAnsweredWithTheClosestOne) {
   TempFolder folder;
   write_model(folder / "m", 48);
@@ -98,33 +152,27 @@ TEST(Checkpoint, ManyLongNamesDoNotMakeAnErrorSlow) {
 TEST(Checkpoint, SaysWhatToDoWithOtherFormats) {
   TempFolder folder;
   const std::string none =
-      ": folder holds no weights in a format that is read here: expected model.safetensors, or "
-      "model.safetensors.index.json with its shards";
+      ": folder holds no weights in a format that is read here: expected model.safetensors or "
+      "pytorch_model.bin, or the index of either with its shards";
+  const std::string other =
+      ": file is in a format that is not read here: expected a .safetensors, .bin, .pt, .pth or "
+      ".ckpt file";
   EXPECT_EQ(open_error(folder / "absent", folder.path()),
             "absent: no such file or folder; models are read from local folders: download it "
             "first");
   fs::create_directory(folder / "m");
   EXPECT_EQ(open_error(folder / "m", folder.path()), "m" + none);
   write_file(folder / "m/config.json", "{}");
-  write_file(folder / "m/pytorch_model.bin", "x");
+  write_file(folder / "m/weights.pth", "x");
   EXPECT_EQ(open_error(folder / "m", folder.path()),
-            "m" + none +
-                ", got pytorch_model.bin; save the model with safe_serialization=True, or convert "
-                "it to safetensors");
+            "m" + none + ", got weights.pth; name the file itself if it holds the model's weights");
   write_file(folder / "m/model.gguf", "x");
   EXPECT_EQ(
       open_error(folder / "m", folder.path()),
       "m" + none + ", got model.gguf; turn the .gguf file into a folder with `nibble convert`");
   EXPECT_EQ(open_error(folder / "m/model.gguf", folder.path()),
-            "m/model.gguf: file is in a format that is not read here: expected a .safetensors "
-            "file; turn it into a folder with `nibble convert`");
-  EXPECT_EQ(open_error(folder / "m/pytorch_model.bin", folder.path()),
-            "m/pytorch_model.bin: file is in a format that is not read here: expected a "
-            ".safetensors file; pickled weights are not opened: save the model with "
-            "safe_serialization=True");
-  EXPECT_EQ(open_error(folder / "m/config.json", folder.path()),
-            "m/config.json: file is in a format that is not read here: expected a .safetensors "
-            "file");
+            "m/model.gguf" + other + "; turn it into a folder with `nibble convert`");
+  EXPECT_EQ(open_error(folder / "m/config.json", folder.path()), "m/config.json" + other);
 }
 
 TEST(Checkpoint, SaysWhatIsWrongWithAnIndex) {
@@ -134,8 +182,8 @@ TEST(Checkpoint, SaysWhatIsWrongWithAnIndex) {
   const std::string malformed =
       "index of shards is malformed: expected an object 'weight_map' from tensor to file name";
   const std::string escape =
-      "index of shards names a file that is not allowed: expected a .safetensors file in the same "
-      "folder, got ";
+      "index of shards names a file that is not allowed: expected a .safetensors or .bin file in "
+      "the same folder, got ";
   const struct {
     std::string index, message;
   } cases[] = {

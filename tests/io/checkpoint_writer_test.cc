@@ -39,12 +39,7 @@ std::map<std::string, std::string> snapshot(const fs::path& folder) {
 
 TEST(CheckpointWriter, FilesEqualTheOfficialSerializer) {
   TempFolder folder;
-  constexpr std::array kDTypes{
-      DType::kF64,    DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3,
-      DType::kF8E5M2, DType::kI64, DType::kI32, DType::kI16,  DType::kI8,
-      DType::kU64,    DType::kU32, DType::kU16, DType::kU8,   DType::kBool,
-  };
-  for (const DType dtype : kDTypes) {
+  for (const DType dtype : testing::kAllDTypes) {
     const fs::path out = folder / torch_name(dtype);
     CheckpointWriter writer(out);
     writer.add("weight", golden_values(0, dtype, {2, 3}));
@@ -55,10 +50,10 @@ TEST(CheckpointWriter, FilesEqualTheOfficialSerializer) {
   }
   {
     CheckpointWriter writer(folder / "mixed", {.metadata = {}});
-    for (size_t i = 0; i < kDTypes.size(); ++i) {
-      writer.add(
-          (i < 10 ? "t0" : "t") + std::to_string(i),
-          golden_values(static_cast<int64_t>(i), kDTypes[i], {static_cast<int64_t>(i % 4 + 1)}));
+    for (size_t i = 0; i < testing::kAllDTypes.size(); ++i) {
+      writer.add((i < 10 ? "t0" : "t") + std::to_string(i),
+                 golden_values(static_cast<int64_t>(i), testing::kAllDTypes[i],
+                               {static_cast<int64_t>(i % 4 + 1)}));
     }
     writer.commit();
     EXPECT_EQ(read_file(folder / "mixed/model.safetensors"),

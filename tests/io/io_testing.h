@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -90,6 +91,14 @@ inline std::filesystem::path shared_data() {
   const std::filesystem::path path = paths::shared_data();
   return std::filesystem::exists(path) ? path : std::filesystem::path();
 }
+
+// In the order of make_io_golden.py.
+inline constexpr std::array kAllDTypes{
+    DType::kF64,    DType::kF32,        DType::kF16,        DType::kBF16,   DType::kF8E4M3,
+    DType::kF8E5M2, DType::kI64,        DType::kI32,        DType::kI16,    DType::kI8,
+    DType::kU64,    DType::kU32,        DType::kU16,        DType::kU8,     DType::kBool,
+    DType::kC64,    DType::kF8E4M3Fnuz, DType::kF8E5M2Fnuz, DType::kF8E8M0,
+};
 
 // As make_io_golden.py fills the tensor that is added at `place`.
 inline Tensor golden_values(int64_t place, DType dtype, Shape shape) {

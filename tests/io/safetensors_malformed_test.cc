@@ -88,8 +88,10 @@ const std::vector<Case>& cases() {
        "tensor 'a': dtype is missing or no string: expected a name like \"F32\""},
       {"dtype no string", entry(R"("dtype":1,"shape":[8],"data_offsets":[0,8])"),
        "tensor 'a': dtype is missing or no string: expected a name like \"F32\""},
-      {"unknown dtype", entry(R"("dtype":"F4","shape":[8],"data_offsets":[0,8])"),
-       "tensor 'a': dtype is not supported: got F4"},
+      {"unknown dtype", entry(R"("dtype":"F5","shape":[8],"data_offsets":[0,8])"),
+       "tensor 'a': dtype is not supported: got F5"},
+      {"narrow dtype", entry(R"("dtype":"F4","shape":[16],"data_offsets":[0,8])"),
+       "tensor 'a': dtype is not supported: got F4; elements narrower than a byte are not read"},
       {"no shape", entry(R"("dtype":"U8","data_offsets":[0,8])"),
        "tensor 'a': safetensors header entry is malformed: expected 'shape' with whole numbers "
        "from 0 up"},

@@ -3,7 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
+#include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -15,23 +16,18 @@ namespace {
 using testing::bytes_of;
 using testing::golden;
 using testing::golden_values;
+using testing::kAllDTypes;
 using testing::le;
 using testing::message_of;
 using testing::TempFolder;
 using testing::write_file;
-
-constexpr std::array kDTypes{
-    DType::kF64,    DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3,
-    DType::kF8E5M2, DType::kI64, DType::kI32, DType::kI16,  DType::kI8,
-    DType::kU64,    DType::kU32, DType::kU16, DType::kU8,   DType::kBool,
-};
 
 std::string with_length(const std::string& json, const std::string& data = "") {
   return le(uint64_t{json.size()}) + json + data;
 }
 
 TEST(SafetensorsFile, ReadsEveryDType) {
-  for (const DType dtype : kDTypes) {
+  for (const DType dtype : kAllDTypes) {
     const auto file =
         SafetensorsFile::open(golden(std::string(torch_name(dtype)) + ".safetensors"));
     SCOPED_TRACE(torch_name(dtype));
@@ -45,6 +41,28 @@ TEST(SafetensorsFile, ReadsEveryDType) {
     EXPECT_EQ(bytes_of(file.tensor(*file.find("bias"))), bytes_of(golden_values(1, dtype, {3})));
     EXPECT_EQ(file.metadata(), (std::map<std::string, std::string>{{"format", "pt"}}));
     EXPECT_EQ(file.find("weigh"), nullptr);
+  }
+}
+
+TEST(SafetensorsFile, EveryFloat8ValueConvertsAsInTorch) {
+  const auto file = SafetensorsFile::open(golden("float8_values.safetensors"));
+  ASSERT_EQ(file.tensors().size(), 15u);
+  for (const TensorInfo& info : file.tensors()) {
+    if (size_of(info.dtype) != 1) continue;
+    SCOPED_TRACE(info.name);
+    for (const DType target : {DType::kF32, DType::kF16}) {
+      const Tensor expected = to_dtype(
+          file.tensor(*file.find(info.name + "." + std::string(torch_name(target)))), DType::kF32);
+      const Tensor found = to_dtype(to_dtype(file.tensor(info), target), DType::kF32);
+      for (size_t i = 0; i < 256; ++i) {
+        const float a = found.data<float>()[i], b = expected.data<float>()[i];
+        if (std::isnan(b)) {
+          EXPECT_TRUE(std::isnan(a)) << i;
+        } else {
+          EXPECT_EQ(std::bit_cast<uint32_t>(a), std::bit_cast<uint32_t>(b)) << i;
+        }
+      }
+    }
   }
 }
 
@@ -119,9 +137,10 @@ TEST(SafetensorsHeader, EqualsTheOfficialSerializer) {
     return bytes.substr(0, sizeof(length) + length);
   };
   std::vector<TensorSpec> mixed;
-  for (size_t i = 0; i < kDTypes.size(); ++i) {
-    mixed.push_back(
-        {(i < 10 ? "t0" : "t") + std::to_string(i), kDTypes[i], {static_cast<int64_t>(i % 4 + 1)}});
+  for (size_t i = 0; i < kAllDTypes.size(); ++i) {
+    mixed.push_back({(i < 10 ? "t0" : "t") + std::to_string(i),
+                     kAllDTypes[i],
+                     {static_cast<int64_t>(i % 4 + 1)}});
   }
   EXPECT_EQ(safetensors_header(mixed, {}), header_in_file("mixed.safetensors"));
 

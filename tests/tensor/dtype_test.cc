@@ -15,6 +15,7 @@ TEST(DType, NamesRoundTripInTheOrderOfTheEnum) {
   EXPECT_EQ(size_of(DType::kBF16), 2);
   EXPECT_EQ(size_of(DType::kBool), 1);
   EXPECT_TRUE(is_float(DType::kF8E5M2));
+  EXPECT_FALSE(is_float(DType::kC64));
   EXPECT_FALSE(is_float(DType::kI8));
 }
 

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Pickled checkpoints become safetensors: what transformers would save of the same model.
+#include "nibble/convert/convert_model.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "nibble/convert/quantize_model.h"
+#include "nibble/io/checkpoint.h"
+#include "nibble/io/json_file.h"
+#include "nibble/quant/registry.h"
+#include "tests/generate/tiny_model.h"
+#include "tests/testing/paths.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+
+fs::path golden(const std::string& name) { return paths::golden("io") / "torch" / name; }
+
+void expect_same(const Checkpoint& found, const Checkpoint& expected) {
+  ASSERT_EQ(found.names(), expected.names());
+  for (const std::string& name : expected.names()) {
+    SCOPED_TRACE(name);
+    const Tensor a = found.tensor(name), b = expected.tensor(name);
+    EXPECT_EQ(a.dtype(), b.dtype());
+    EXPECT_EQ(a.shape(), b.shape());
+    EXPECT_EQ(std::memcmp(a.raw(), b.raw(), static_cast<size_t>(b.nbytes())), 0);
+  }
+}
+
+TEST(ConvertModel, APickleBecomesTheTensorsThatTorchLoads) {
+  testing::ScratchFolder folder;
+  for (const std::string name :
+       {"dtypes", "dtypes_legacy", "views", "views_legacy", "parameters"}) {
+    SCOPED_TRACE(name);
+    const fs::path out = folder / name;
+    convert_model(golden(name + ".bin"), out, std::nullopt);
+    expect_same(Checkpoint::open(out), Checkpoint::open(golden(name + ".safetensors")));
+  }
+}
+
+TEST(ConvertModel, TiedWeightsAreSavedOnceAsTransformersSavesThem) {
+  testing::ScratchFolder folder;
+  CheckpointWriterOptions options;
+  options.max_shard_size = 2000;
+  convert_model(golden("tied_model"), folder / "out", std::nullopt, options);
+  const Checkpoint found = Checkpoint::open(folder / "out");
+  EXPECT_FALSE(found.contains("lm_head.weight"));
+  expect_same(found, Checkpoint::open(golden("tied_model_saved")));
+  const std::string index = "model.safetensors.index.json";
+  EXPECT_EQ(read_json_file(folder / "out" / index)["metadata"],
+            read_json_file(golden("tied_model_saved") / index)["metadata"]);
+  EXPECT_EQ(found.files()[0].metadata(), (std::map<std::string, std::string>{{"format", "pt"}}));
+}
+
+TEST(ConvertModel, WeightsThatTheConfigDoesNotTieAreAllSaved) {
+  testing::ScratchFolder folder;
+  fs::copy(golden("tied_model"), folder / "source");
+  nlohmann::ordered_json config = read_json_file(folder / "source/config.json");
+  config["tie_word_embeddings"] = false;
+  write_json_file(folder / "source/config.json", config);
+  convert_model(folder / "source", folder / "out", std::nullopt);
+  EXPECT_TRUE(Checkpoint::open(folder / "out").contains("lm_head.weight"));
+}
+
+TEST(ConvertModel, WithoutAConfigTheFileSaysWhichNamesItDropped) {
+  testing::ScratchFolder folder;
+  convert_model(golden("tied.bin"), folder / "out", std::nullopt);
+  const Checkpoint found = Checkpoint::open(folder / "out");
+  EXPECT_FALSE(found.contains("head.weight"));
+  EXPECT_EQ(found.files()[0].metadata(), (std::map<std::string, std::string>{
+                                             {"format", "pt"}, {"head.weight", "embed.weight"}}));
+}
+
+TEST(ConvertModel, CastsEightBitFloatsToo) {
+  testing::ScratchFolder folder;
+  convert_model(golden("dtypes.bin"), folder / "out", DType::kF16);
+  const Checkpoint found = Checkpoint::open(folder / "out");
+  const Checkpoint source = Checkpoint::open(golden("dtypes.bin"));
+  for (const std::string& name : found.names()) {
+    const DType before = source.info(name).dtype;
+    EXPECT_EQ(found.info(name).dtype, is_float(before) ? DType::kF16 : before) << name;
+  }
+}
+
+TEST(ConvertModel, APickledModelIsQuantizedLikeItsSafetensors) {
+  testing::ScratchFolder folder;
+  ThreadPool pool(1);
+  BitsAndBytesConfig config;
+  config.load_in_4bit = true;
+  const auto scheme = make_scheme(config);
+  convert_model(golden("tied_model"), folder / "plain", std::nullopt);
+  quantize_model(golden("tied_model"), folder / "of_pickle", *scheme, pool);
+  quantize_model(folder / "plain", folder / "of_plain", *scheme, pool);
+  expect_same(Checkpoint::open(folder / "of_pickle"), Checkpoint::open(folder / "of_plain"));
+}
+
+TEST(ConvertModel, ReplacingAPickledModelLeavesNoPickleBehind) {
+  testing::ScratchFolder folder;
+  fs::copy(golden("tied_model"), folder / "m");
+  CheckpointWriterOptions options;
+  options.overwrite = true;
+  convert_model(folder / "m", folder / "m", std::nullopt, options);
+  EXPECT_FALSE(fs::exists(folder / "m/pytorch_model.bin"));
+  EXPECT_TRUE(fs::exists(folder / "m/model.safetensors"));
+  EXPECT_TRUE(fs::exists(folder / "m/config.json"));
+}
+
+}  // namespace
+}  // namespace nibble
