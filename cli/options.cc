@@ -66,10 +66,8 @@ void add_loading_options(CLI::App& command, LoadingOptions& options) {
                            "Activations of this magnitude stay float"))
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  group(command.add_option("--llm-int8-skip-modules", options.skip_modules,
-                           "Modules to leave unquantized, separated by commas"))
-      ->delimiter(',')
-      ->allow_extra_args(false);
+  group(add_skip_modules_option(command, options.skip_modules,
+                                "Modules to leave unquantized, separated by commas"));
   group(command.add_flag("--llm-int8-enable-fp32-cpu-offload", bnb.llm_int8_enable_fp32_cpu_offload,
                          "Accepted for compatibility; everything is on the CPU here"));
   group(command.add_flag("--llm-int8-has-fp16-weight", bnb.llm_int8_has_fp16_weight,
@@ -79,6 +77,19 @@ void add_loading_options(CLI::App& command, LoadingOptions& options) {
   group(command.add_option("--activation", options.activation,
                            "Activations of int8 weights: float, or int8 with float outliers"))
       ->check(CLI::IsMember({"float", "int8"}));
+}
+
+CLI::Option* add_skip_modules_option(CLI::App& command,
+                                     std::optional<std::vector<std::string>>& modules,
+                                     const std::string& description) {
+  const auto set = [&modules](const std::vector<std::string>& given) {
+    modules = given;
+    std::erase(*modules, "");
+  };
+  return command
+      .add_option_function<std::vector<std::string>>("--llm-int8-skip-modules", set, description)
+      ->delimiter(',')
+      ->allow_extra_args(false);
 }
 
 OpenOptions open_options(const LoadingOptions& loading, const CommonOptions& common,
@@ -93,7 +104,7 @@ OpenOptions open_options(const LoadingOptions& loading, const CommonOptions& com
   }
   if (loading.bnb.load_in_8bit || loading.bnb.load_in_4bit) {
     BitsAndBytesConfig config = loading.bnb;
-    if (!loading.skip_modules.empty()) config.llm_int8_skip_modules = loading.skip_modules;
+    config.llm_int8_skip_modules = loading.skip_modules;
     if (const auto dtype = parse_dtype("--bnb-4bit-compute-dtype", loading.compute_dtype)) {
       config.bnb_4bit_compute_dtype = *dtype;
     }

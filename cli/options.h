@@ -30,7 +30,7 @@ std::shared_ptr<ThreadPool> make_pool(const CommonOptions& options);
 // The fields of BitsAndBytesConfig that describe codes; `quantize` has them under short names too.
 struct LoadingOptions {
   BitsAndBytesConfig bnb;
-  std::vector<std::string> skip_modules;
+  std::optional<std::vector<std::string>> skip_modules;
   std::string compute_dtype, quant_storage, dtype, activation;
 };
 
@@ -43,6 +43,11 @@ OpenOptions open_options(const LoadingOptions& loading, const CommonOptions& com
 // Opens the model and prints its warnings. Throws Error when `folder` is no model folder.
 OpenedModel open_for(const std::string& folder, const LoadingOptions& loading,
                      const CommonOptions& common, Progress* progress);
+
+// --llm-int8-skip-modules a,b: an empty text is an empty list, which differs from none given.
+CLI::Option* add_skip_modules_option(CLI::App& command,
+                                     std::optional<std::vector<std::string>>& modules,
+                                     const std::string& description);
 
 struct OutputOptions {
   std::string max_shard_size = "5GB";

@@ -28,7 +28,7 @@ struct QuantizeOptions {
   bool double_quant = false;
   std::optional<int64_t> block_size;
   std::optional<float> threshold;
-  std::vector<std::string> skip_modules;
+  std::optional<std::vector<std::string>> skip_modules;
   std::string compute_dtype, quant_storage;
   OutputOptions output;
   CommonOptions common;
@@ -58,7 +58,7 @@ BitsAndBytesConfig bnb_config(const QuantizeOptions& options) {
   config.bnb_4bit_use_double_quant = options.double_quant;
   config.blocksize = options.block_size.value_or(config.blocksize);
   config.llm_int8_threshold = options.threshold.value_or(config.llm_int8_threshold);
-  if (!options.skip_modules.empty()) config.llm_int8_skip_modules = options.skip_modules;
+  config.llm_int8_skip_modules = options.skip_modules;
   if (const auto dtype = parse_dtype("--bnb-4bit-compute-dtype", options.compute_dtype)) {
     config.bnb_4bit_compute_dtype = *dtype;
   }
@@ -113,11 +113,9 @@ void add_quantize_command(CLI::App& app) {
       ->add_option("--llm-int8-threshold", options->threshold,
                    "int8: activations of this magnitude stay float (default 6)")
       ->check(CLI::NonNegativeNumber);
-  command
-      ->add_option("--llm-int8-skip-modules", options->skip_modules,
-                   "Modules to leave as they are, separated by commas (default: the output head)")
-      ->delimiter(',')
-      ->allow_extra_args(false);
+  add_skip_modules_option(
+      *command, options->skip_modules,
+      "Modules to leave as they are, separated by commas (default: the output head)");
   add_output_options(*command, options->output);
   add_common_options(*command, options->common);
   command->callback([options] { quantize(*options); });

@@ -8,8 +8,8 @@
 #include <limits>
 
 #include "nibble/base/error.h"
+#include "nibble/io/config_reader.h"
 #include "nibble/io/json_file.h"
-#include "nibble/models/config_reader.h"
 #include "nibble/models/model.h"
 #include "nibble/models/rope_config.h"
 

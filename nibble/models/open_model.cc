@@ -51,8 +51,10 @@ OpenedModel open_model(const std::filesystem::path& folder, OpenOptions options)
   load.dtype = options.dtype;
   load.progress = options.progress;
   std::unique_ptr<Scheme> scheme;
-  if (!config.quantization.is_null()) {
-    scheme = make_scheme(config.quantization, (folder / "config.json").string());
+  if (const auto quantization = find_quantization_config(folder, config.quantization)) {
+    scheme = make_scheme(*quantization, folder.string());
+    const std::vector<std::string>& notes = notes_of(*quantization);
+    opened.warnings.insert(opened.warnings.end(), notes.begin(), notes.end());
     load.packed_with = scheme.get();
     if (options.quantization) {
       opened.warnings.push_back(

@@ -51,7 +51,7 @@ std::unique_ptr<Model> make_model(const ModelConfig& config, const WeightLoader&
   if (loader.wants_skip_modules()) {
     const WeightLoader recorder;
     factory(config, recorder);
-    loader.set_skip_modules(automatic_skip_modules(recorder.modules()));
+    loader.set_skip_modules(automatic_skip_modules(names_of(recorder.modules()), HfRelease::kV5));
   }
   return factory(config, loader);
 }

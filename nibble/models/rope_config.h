@@ -4,7 +4,7 @@
 // "rope_parameters" (transformers 5), into one RopeConfig.
 #pragma once
 
-#include "nibble/models/config_reader.h"
+#include "nibble/io/config_reader.h"
 #include "nibble/ops/rope.h"
 
 namespace nibble {

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "nibble/base/error.h"
-#include "nibble/nn/skip_modules.h"
+#include "nibble/quant/skip_modules.h"
 
 namespace nibble {
 namespace {
@@ -30,6 +30,7 @@ struct WeightLoader::State {
   ThreadPool* pool = nullptr;
   std::unique_ptr<Stream> stream;
   LoadOptions options;
+  SkipMatcher skip{{}};
   std::vector<ModuleInfo> modules;
   std::unordered_set<std::string> used;
   int64_t weight_bytes = 0, memory_footprint = 0;
@@ -110,7 +111,7 @@ struct WeightLoader::State {
     if (checkpoint && is_packed(module)) return true;
     // In a quantized checkpoint a module that is plain stays plain.
     const bool in_force = options.quantize_with || (!checkpoint && options.packed_with);
-    return in_force && convert_module(module, options.skip_modules);
+    return in_force && !skip.skips(module);
   }
 
   Weight quantized(const std::string& name, int64_t rows, int64_t cols) {
@@ -140,6 +141,7 @@ WeightLoader::WeightLoader(const Checkpoint& checkpoint, Backend& backend, Threa
 }
 
 WeightLoader::WeightLoader(LoadOptions options) : state_(std::make_shared<State>()) {
+  if (options.skip_modules) set_skip_modules(*options.skip_modules);
   state_->options = std::move(options);
 }
 
@@ -214,10 +216,11 @@ bool WeightLoader::differ(std::string_view name, std::string_view other) const {
 
 bool WeightLoader::wants_skip_modules() const {
   const LoadOptions& options = state_->options;
-  return (options.quantize_with || options.packed_with) && options.skip_modules.empty();
+  return (options.quantize_with || options.packed_with) && !options.skip_modules;
 }
 
 void WeightLoader::set_skip_modules(std::vector<std::string> skip_modules) const {
+  state_->skip = SkipMatcher(skip_modules);
   state_->options.skip_modules = std::move(skip_modules);
 }
 

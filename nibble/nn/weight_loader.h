@@ -36,9 +36,9 @@ struct LoadOptions {
   const Scheme* quantize_with = nullptr;
   // The scheme of a pre-quantized checkpoint (its quantization_config); null: plain.
   const Scheme* packed_with = nullptr;
-  // Modules that stay unquantized although a scheme is in force (see convert_module()); empty: the
-  // automatic list, which make_model() works out.
-  std::vector<std::string> skip_modules;
+  // Modules that stay unquantized although a scheme is in force (see SkipMatcher); absent: the
+  // automatic list, which make_model() works out; empty: none.
+  std::optional<std::vector<std::string>> skip_modules;
   // Overrides the activation mode of Int8Row weights.
   std::optional<ActivationMode> activation;
   // Dtype of plain weights in memory; absent: the file's.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "nibble/base/error.h"
+#include "nibble/quant/config_fields.h"
 #include "nibble/quant/quant_state.h"
 
 namespace nibble {
@@ -23,73 +24,6 @@ constexpr std::array<DType, 6> kQuantStorages = {DType::kF16, DType::kF32, DType
                                                  DType::kU8,  DType::kF64, DType::kBF16};
 constexpr const char* kQuantStorageNames =
     "\"float16\", \"float32\", \"int8\", \"uint8\", \"float64\" or \"bfloat16\"";
-
-// Typed access to the object; an absent key leaves the default, a wrong type throws.
-class Reader {
- public:
-  Reader(const Json& object, const std::string& file) : object_(object), file_(file) {
-    if (!object.is_object()) {
-      throw Error("quantization_config is not an object").file(file).got(object.dump());
-    }
-  }
-
-  void read(const char* key, bool& field) const {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_boolean()) throw bad(key, "a boolean");
-    field = value->get<bool>();
-  }
-
-  void read(const char* key, float& field) const {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    // transformers refuses an integer, too.
-    if (!value->is_number_float()) throw bad(key, "a float");
-    field = static_cast<float>(value->get<double>());
-  }
-
-  void read(const char* key, std::string& field) const {
-    const Json* value = find(key);
-    if (value == nullptr) return;
-    if (!value->is_string()) throw bad(key, "a string");
-    field = value->get<std::string>();
-  }
-
-  void read(const char* key, std::optional<std::vector<std::string>>& field) const {
-    const Json* value = find(key);
-    if (value == nullptr || value->is_null()) return;
-    const auto is_string = [](const Json& item) { return item.is_string(); };
-    if (!value->is_array() || !std::ranges::all_of(*value, is_string)) {
-      throw bad(key, "a list of strings or null");
-    }
-    field = value->get<std::vector<std::string>>();
-  }
-
-  template <typename Accepts>
-  void read_dtype(const char* key, const char* expected, Accepts accepts, DType& field) const {
-    const Json* value = find(key);
-    if (value == nullptr || value->is_null()) return;
-    if (!value->is_string()) throw bad(key, expected);
-    const auto dtype = dtype_from_torch(value->get<std::string>());
-    if (!dtype || !accepts(*dtype)) throw bad(key, expected);
-    field = *dtype;
-  }
-
- private:
-  const Json* find(const char* key) const {
-    const auto at = object_.find(key);
-    return at == object_.end() ? nullptr : &*at;
-  }
-
-  Error bad(const char* key, std::string expected) const {
-    Error error(fmt::format("quantization_config has a bad '{}'", key));
-    error.file(file_).expected(std::move(expected)).got(find(key)->dump());
-    return error;
-  }
-
-  const Json& object_;
-  const std::string& file_;
-};
 
 bool is_compute_dtype(DType dtype) { return is_float(dtype) && size_of(dtype) >= 2; }
 
@@ -117,11 +51,6 @@ void BitsAndBytesConfig::validate() const {
         .expected("a finite number of at least 0")
         .got(fmt::format("{}", llm_int8_threshold));
   }
-  if (load_in_4bit && !quant_type_from_name(bnb_4bit_quant_type)) {
-    throw Error("bnb_4bit_quant_type is unknown")
-        .expected("\"nf4\" or \"fp4\"")
-        .got('"' + bnb_4bit_quant_type + '"');
-  }
   if (!is_compute_dtype(bnb_4bit_compute_dtype)) {
     throw Error("bnb_4bit_compute_dtype cannot be computed in")
         .expected("a float dtype")
@@ -141,20 +70,22 @@ void BitsAndBytesConfig::validate() const {
 }
 
 BitsAndBytesConfig BitsAndBytesConfig::from_json(const Json& object, const std::string& file) {
-  const Reader reader(object, file);
+  ConfigFields fields(object, file);
   BitsAndBytesConfig config;
-  reader.read("load_in_8bit", config.load_in_8bit);
-  reader.read("load_in_4bit", config.load_in_4bit);
-  reader.read("llm_int8_threshold", config.llm_int8_threshold);
-  reader.read("llm_int8_skip_modules", config.llm_int8_skip_modules);
-  reader.read("llm_int8_enable_fp32_cpu_offload", config.llm_int8_enable_fp32_cpu_offload);
-  reader.read("llm_int8_has_fp16_weight", config.llm_int8_has_fp16_weight);
-  reader.read_dtype("bnb_4bit_compute_dtype", "the name of a float dtype or null", is_compute_dtype,
+  fields.ignore({"quant_method", "_load_in_8bit", "_load_in_4bit"});  // private twins
+  fields.read("load_in_8bit", config.load_in_8bit);
+  fields.read("load_in_4bit", config.load_in_4bit);
+  fields.read_float("llm_int8_threshold", config.llm_int8_threshold);
+  fields.read("llm_int8_skip_modules", config.llm_int8_skip_modules);
+  fields.read("llm_int8_enable_fp32_cpu_offload", config.llm_int8_enable_fp32_cpu_offload);
+  fields.read("llm_int8_has_fp16_weight", config.llm_int8_has_fp16_weight);
+  fields.read_dtype("bnb_4bit_compute_dtype", "the name of a float dtype or null", is_compute_dtype,
                     config.bnb_4bit_compute_dtype);
-  reader.read("bnb_4bit_quant_type", config.bnb_4bit_quant_type);
-  reader.read("bnb_4bit_use_double_quant", config.bnb_4bit_use_double_quant);
-  reader.read_dtype("bnb_4bit_quant_storage", kQuantStorageNames, is_quant_storage,
+  fields.read("bnb_4bit_quant_type", config.bnb_4bit_quant_type);
+  fields.read("bnb_4bit_use_double_quant", config.bnb_4bit_use_double_quant);
+  fields.read_dtype("bnb_4bit_quant_storage", kQuantStorageNames, is_quant_storage,
                     config.bnb_4bit_quant_storage);
+  config.notes = notes_on_unknown(fields.unknown());
   try {
     config.validate();
   } catch (Error& error) {
@@ -179,6 +110,39 @@ Json BitsAndBytesConfig::to_json() const {
       {"load_in_8bit", load_in_8bit},
       {"quant_method", "bitsandbytes"},
   };
+}
+
+std::string BitsAndBytesConfig::quantization_method() const {
+  if (load_in_8bit) return "int8";
+  return load_in_4bit && quant_type_from_name(bnb_4bit_quant_type) ? bnb_4bit_quant_type : "";
+}
+
+QuantizationFacts BitsAndBytesConfig::facts() const {
+  QuantizationFacts facts;
+  facts.method = kMethod;
+  facts.scheme = quantization_method();
+  facts.bits = load_in_8bit ? 8 : load_in_4bit ? 4 : 0;
+  if (load_in_8bit) facts.group_size = -1;
+  facts.skip_list = QuantizationFacts::SkipList::kReplacesAutomatic;
+  facts.skip_modules = llm_int8_skip_modules;
+  facts.converts_conv1d = true;
+  return facts;
+}
+
+// 4 bits: the codes in elements of the storage dtype, each counted as two of its bytes. 8 bits: a
+// parameter of int8, or of the 16-bit weights that it is made from on the fly. Scales lie outside
+// the parameters.
+PackedSize BitsAndBytesConfig::packed_size(int64_t rows, int64_t cols) const {
+  PackedSize size;
+  if (load_in_8bit) {
+    size.parameters = rows * cols;
+    size.bytes = llm_int8_has_fp16_weight ? 2 * size.parameters : size.parameters;
+  } else {
+    const int64_t width = size_of(bnb_4bit_quant_storage);
+    size.bytes = block_count(rows * cols, 2 * width) * width;
+    size.parameters = 2 * size.bytes;
+  }
+  return size;
 }
 
 }  // namespace nibble

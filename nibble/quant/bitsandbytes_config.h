@@ -11,11 +11,14 @@
 
 #include "nibble/format/code_block.h"
 #include "nibble/format/layout.h"
+#include "nibble/quant/quantization_facts.h"
 #include "nibble/tensor/dtype.h"
 
 namespace nibble {
 
 struct BitsAndBytesConfig {
+  static constexpr const char* kMethod = "bitsandbytes";
+
   bool load_in_8bit = false;
   bool load_in_4bit = false;
   float llm_int8_threshold = 6.0f;  // activations of at least this magnitude stay float
@@ -31,14 +34,22 @@ struct BitsAndBytesConfig {
   // Not in the file format: elements per absmax when quantizing (bitsandbytes' default).
   int64_t blocksize = 64;
 
-  // Throws Error when the fields contradict each other (both load_in flags, an unknown quant type,
-  // a quant storage or block size that bitsandbytes does not have, a threshold below 0).
+  std::vector<std::string> notes;  // of from_json(): one line each, for the user
+
+  // Throws Error when the fields contradict each other (both load_in flags, a quant storage or
+  // block size that bitsandbytes does not have, a threshold below 0).
   void validate() const;
 
   // The object under "quantization_config"; wrong types and values throw Error with the key.
   static BitsAndBytesConfig from_json(const nlohmann::ordered_json& object,
                                       const std::string& file);
   nlohmann::ordered_json to_json() const;
+
+  // "int8", "nf4" or "fp4"; "" for none of them, which a config may say and no model can be.
+  std::string quantization_method() const;
+
+  QuantizationFacts facts() const;
+  PackedSize packed_size(int64_t rows, int64_t cols) const;  // of a Linear [rows, cols]
 };
 
 // The dtypes under which packed 4-bit codes can be stored (bnb_4bit_quant_storage).

@@ -97,9 +97,7 @@ QuantType checked_type(const BitsAndBytesConfig& config) {
 }  // namespace
 
 Bnb4Scheme::Bnb4Scheme(BitsAndBytesConfig config)
-    : config_(std::move(config)),
-      type_(checked_type(config_)),
-      skip_modules_(config_.llm_int8_skip_modules.value_or(std::vector<std::string>())) {}
+    : config_(std::move(config)), type_(checked_type(config_)) {}
 
 Weight Bnb4Scheme::quantize(const Tensor& dense, ThreadPool& pool) const {
   check_dense_input(dense);

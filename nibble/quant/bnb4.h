@@ -31,13 +31,14 @@ class Bnb4Scheme final : public Scheme {
   // bnb_4bit_quant_storage are padded with zeros (bitsandbytes refuses such weights).
   std::vector<NamedTensor> save(const Weight& weight, const std::string& module) const override;
 
-  const std::vector<std::string>& skip_modules() const override { return skip_modules_; }
+  const std::optional<std::vector<std::string>>& skip_modules() const override {
+    return config_.llm_int8_skip_modules;
+  }
   nlohmann::ordered_json config_json() const override;
 
  private:
   BitsAndBytesConfig config_;
   QuantType type_;  // that quantize() uses
-  std::vector<std::string> skip_modules_;
 };
 
 }  // namespace nibble

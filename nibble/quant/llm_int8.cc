@@ -57,9 +57,7 @@ void check_weight_format(const ModuleReader& reader) {
 
 }  // namespace
 
-LlmInt8Scheme::LlmInt8Scheme(BitsAndBytesConfig config)
-    : config_(std::move(config)),
-      skip_modules_(config_.llm_int8_skip_modules.value_or(std::vector<std::string>())) {}
+LlmInt8Scheme::LlmInt8Scheme(BitsAndBytesConfig config) : config_(std::move(config)) {}
 
 Weight LlmInt8Scheme::quantize(const Tensor& dense, ThreadPool& pool) const {
   check_dense_input(dense);

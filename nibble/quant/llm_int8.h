@@ -31,14 +31,15 @@ class LlmInt8Scheme final : public Scheme {
 
   std::vector<NamedTensor> save(const Weight& weight, const std::string& module) const override;
 
-  const std::vector<std::string>& skip_modules() const override { return skip_modules_; }
+  const std::optional<std::vector<std::string>>& skip_modules() const override {
+    return config_.llm_int8_skip_modules;
+  }
 
   // With llm_int8_has_fp16_weight false: what save() gives is int8.
   nlohmann::ordered_json config_json() const override;
 
  private:
   BitsAndBytesConfig config_;
-  std::vector<std::string> skip_modules_;
 };
 
 }  // namespace nibble

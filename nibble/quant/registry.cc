@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/quant/registry.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "nibble/base/error.h"
@@ -8,42 +10,25 @@
 #include "nibble/quant/llm_int8.h"
 
 namespace nibble {
-namespace {
 
 using Json = nlohmann::ordered_json;
 
-// As a condition in Python, for which even a string is true: what is no boolean then fails by its
-// own name in BitsAndBytesConfig::from_json().
-bool is_set(const Json& object, const char* key) {
-  const auto at = object.find(key);
-  return at != object.end() && !at->is_null() && *at != Json(false);
+std::unique_ptr<Scheme> make_scheme(const QuantizationConfig& config, const std::string& source) {
+  try {
+    if (const auto* bnb = std::get_if<BitsAndBytesConfig>(&config)) return make_scheme(*bnb);
+  } catch (Error& error) {
+    throw error.file(source);
+  }
+  const QuantizationFacts facts = facts_of(config);
+  throw Error("models quantized with this method cannot be loaded yet")
+      .file(source)
+      .expected("a plain model or one of bitsandbytes")
+      .got(fmt::format("{}, {} bits", facts.method, facts.bits))
+      .hint("`nibble inspect` shows what the model is made of");
 }
 
-}  // namespace
-
 std::unique_ptr<Scheme> make_scheme(const Json& quantization_config, const std::string& file) {
-  if (!quantization_config.is_object()) {
-    throw Error("quantization_config is not an object").file(file).got(quantization_config.dump());
-  }
-  if (!is_set(quantization_config, "load_in_8bit") &&
-      !is_set(quantization_config, "load_in_4bit")) {
-    const auto method = quantization_config.find("quant_method");
-    if (method == quantization_config.end()) {
-      throw Error("quantization_config has no 'quant_method'").file(file);
-    }
-    if (*method != "bitsandbytes") {
-      throw Error("quantization method cannot be read")
-          .file(file)
-          .expected("\"bitsandbytes\"")
-          .got(method->dump());
-    }
-  }
-  const auto config = BitsAndBytesConfig::from_json(quantization_config, file);
-  try {
-    return make_scheme(config);
-  } catch (Error& error) {
-    throw error.file(file);
-  }
+  return make_scheme(read_quantization_config(quantization_config, file), file);
 }
 
 std::unique_ptr<Scheme> make_scheme(const BitsAndBytesConfig& config) {

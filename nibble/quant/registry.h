@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// From a quantization_config to a Scheme: one line per quant_method.
+// From a quantization config to a Scheme.
 #pragma once
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 
-#include "nibble/quant/bitsandbytes_config.h"
+#include "nibble/quant/quantization_config.h"
 #include "nibble/quant/scheme.h"
 
 namespace nibble {
 
-// Dispatches as transformers does: load_in_8bit or load_in_4bit means bitsandbytes whatever
-// quant_method says. Throws Error for an unknown method (naming those that are read) and for bad
-// fields. `file` is named in errors.
+// For a config whose method can be run; Error for the others. `source`, a file or a folder, is
+// named in errors.
+std::unique_ptr<Scheme> make_scheme(const QuantizationConfig& config, const std::string& source);
+
+// The same for the object in a file (see read_quantization_config()).
 std::unique_ptr<Scheme> make_scheme(const nlohmann::ordered_json& quantization_config,
                                     const std::string& file);
 

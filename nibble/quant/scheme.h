@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,8 +45,8 @@ class Scheme {
   // The tensors that a file stores for this weight, under their full names.
   virtual std::vector<NamedTensor> save(const Weight& weight, const std::string& module) const = 0;
 
-  // Module names that stay as they are (llm_int8_skip_modules); empty: the automatic list.
-  virtual const std::vector<std::string>& skip_modules() const = 0;
+  // Modules that stay as they are (llm_int8_skip_modules): absent, the automatic list; empty, none.
+  virtual const std::optional<std::vector<std::string>>& skip_modules() const = 0;
 
   // The quantization_config object of config.json.
   virtual nlohmann::ordered_json config_json() const = 0;

@@ -18,7 +18,8 @@ class ConfigReader {
   // error messages; empty for the whole file.
   ConfigReader(const nlohmann::ordered_json& object, std::string file, std::string inside = "");
 
-  bool has(const char* key) const;  // present and not null
+  bool has(const char* key) const;      // present and not null
+  bool is_null(const char* key) const;  // present and null
 
   // An integer in [least, most].
   int64_t integer(const char* key, int64_t least, int64_t most) const;  // required

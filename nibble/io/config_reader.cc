@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nibble/models/config_reader.h"
+#include "nibble/io/config_reader.h"
 
 #include <fmt/format.h>
 
@@ -33,6 +33,11 @@ ConfigReader::ConfigReader(const Json& object, std::string file, std::string ins
 bool ConfigReader::has(const char* key) const {
   const auto found = object_.find(key);
   return found != object_.end() && !found->is_null();
+}
+
+bool ConfigReader::is_null(const char* key) const {
+  const auto found = object_.find(key);
+  return found != object_.end() && found->is_null();
 }
 
 int64_t ConfigReader::integer(const char* key, int64_t least, int64_t most) const {
