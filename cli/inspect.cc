@@ -2,6 +2,7 @@
 //
 // nibble inspect PATH: what a model is made of, and how far it is from another one.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -24,6 +25,9 @@ struct InspectOptions {
   std::string path;
   std::optional<std::string> compare;
   bool tensors = false;
+  std::optional<std::string> quantization_config;
+  int release = 5;
+  LoadingOptions loading;
   CommonOptions common;
 };
 
@@ -37,13 +41,25 @@ Json module_json(const InspectedModule& module) {
     row["tied_to"] = module.tied_to;
     return row;
   }
-  row["dtype"] = module.dtype;
+  row["dtype"] = module.dtype.empty() ? Json(nullptr) : Json(module.dtype);
   row["scheme"] = module.scheme.empty() ? Json(nullptr) : Json(module.scheme);
   row["parameters"] = module.parameters;
   row["bytes"] = module.bytes;
   row["bits_per_weight"] = module.bits_per_weight;
   if (module.error) row["error"] = error_json(*module.error);
   return row;
+}
+
+Json quantization_json(const InspectedQuantization& quantization) {
+  Json object = {{"method", quantization.method}, {"bits", quantization.bits}};
+  object["group_size"] = quantization.group_size ? Json(*quantization.group_size) : Json(nullptr);
+  if (!quantization.format.empty()) object["format"] = quantization.format;
+  object["linear_modules"] = quantization.linear_modules;
+  object["converted_modules"] = quantization.converted_modules;
+  object["skip_modules"] = quantization.skip_modules;
+  if (!quantization.notes.empty()) object["notes"] = quantization.notes;
+  object["config"] = quantization.config;
+  return object;
 }
 
 Json document_of(const Inspection& inspection) {
@@ -53,6 +69,9 @@ Json document_of(const Inspection& inspection) {
   document["parameters"] = inspection.parameters;
   document["bytes"] = inspection.bytes;
   if (!inspection.modules.empty()) document["memory_footprint"] = inspection.memory_footprint;
+  if (inspection.quantization) {
+    document["quantization"] = quantization_json(*inspection.quantization);
+  }
   if (inspection.error) document["error"] = error_json(*inspection.error);
   if (!inspection.note.empty()) document["note"] = inspection.note;
   document["modules"] = Json::array();
@@ -80,9 +99,10 @@ std::string module_table(const Inspection& inspection) {
   for (const InspectedModule& module : inspection.modules) {
     std::vector<std::string> row = {module.name, to_string(module.shape)};
     if (module.tied_to.empty()) {
-      row.insert(row.end(),
-                 {module.dtype, module.scheme.empty() ? "-" : module.scheme,
-                  fmt::format("{:.3f}", module.bits_per_weight), format_count(module.bytes)});
+      row.insert(
+          row.end(),
+          {module.dtype.empty() ? "-" : module.dtype, module.scheme.empty() ? "-" : module.scheme,
+           fmt::format("{:.3f}", module.bits_per_weight), format_count(module.bytes)});
     } else {
       row.insert(row.end(), {"-", "tied", "-", "-"});
     }
@@ -103,6 +123,24 @@ std::string tensor_table(const Inspection& inspection) {
   return table.text();
 }
 
+void add_quantization(Table& table, const InspectedQuantization& quantization) {
+  table.add({"quant method", quantization.method});
+  if (!quantization.format.empty()) table.add({"format", quantization.format});
+  table.add({"bits", fmt::format("{}", quantization.bits)});
+  if (quantization.group_size) {
+    table.add({"group size", *quantization.group_size == -1
+                                 ? "a whole row"
+                                 : std::to_string(*quantization.group_size)});
+  }
+  if (quantization.linear_modules > 0) {
+    table.add({"quantized modules", fmt::format("{} of {}", quantization.converted_modules,
+                                                quantization.linear_modules)});
+  }
+  if (!quantization.skip_modules.empty()) {
+    table.add({"skipped", fmt::format("{}", fmt::join(quantization.skip_modules, ", "))});
+  }
+}
+
 std::string totals(const Inspection& inspection) {
   Table table({{""}, {""}});
   const auto add = [&](const char* name, std::string value) {
@@ -110,7 +148,9 @@ std::string totals(const Inspection& inspection) {
   };
   if (!inspection.model_type.empty()) add("architecture", inspection.model_type);
   if (!inspection.scheme.empty()) add("scheme", inspection.scheme);
-  add("tensors", format_count(static_cast<int64_t>(inspection.tensors.size())));
+  if (inspection.quantization) add_quantization(table, *inspection.quantization);
+  if (!inspection.tensors.empty())
+    add("tensors", format_count(static_cast<int64_t>(inspection.tensors.size())));
   add(inspection.modules.empty() ? "elements" : "parameters", format_count(inspection.parameters));
   add("bytes",
       fmt::format("{} ({})", format_count(inspection.bytes), format_bytes(inspection.bytes)));
@@ -129,10 +169,40 @@ std::string totals(const Inspection& inspection) {
   return table.text();
 }
 
+ConfigInspection config_inspection(const InspectOptions& options) {
+  ConfigInspection inspection;
+  inspection.release = options.release == 4 ? HfRelease::kV4 : HfRelease::kV5;
+  OpenOptions open = open_options(options.loading, options.common, nullptr);
+  inspection.dtype = open.dtype;
+  if (open.quantization) inspection.quantization = *open.quantization;
+  if (options.quantization_config) {
+    inspection.quantization = read_quantization_config(read_json_file(*options.quantization_config),
+                                                       *options.quantization_config);
+  }
+  return inspection;
+}
+
+// Weights have nothing to say about how a model would be if it were loaded otherwise.
+bool from_config_alone(const InspectOptions& options) {
+  const LoadingOptions& loading = options.loading;
+  const bool otherwise = loading.bnb.load_in_8bit || loading.bnb.load_in_4bit ||
+                         options.quantization_config || !loading.dtype.empty() ||
+                         options.release != 5;
+  if (otherwise && options.compare) {
+    throw UsageError("--compare measures the weights as they are: it goes with no loading option");
+  }
+  return otherwise || (!options.compare && is_config_only(options.path));
+}
+
 void inspect(const InspectOptions& options) {
   const std::shared_ptr<ThreadPool> pool = make_pool(options.common);
   ProgressBar progress(options.common.quiet);
-  const Inspection inspection = inspect_model(options.path, options.compare, *pool, &progress);
+  const Inspection inspection =
+      from_config_alone(options) ? inspect_config(options.path, config_inspection(options))
+                                 : inspect_model(options.path, options.compare, *pool, &progress);
+  if (inspection.quantization) {
+    for (const std::string& note : inspection.quantization->notes) warn(note);
+  }
   if (options.common.json) {
     print_json(document_of(inspection));
     return;
@@ -151,15 +221,28 @@ void add_inspect_command(CLI::App& app) {
   command->footer(
       "\nThe memory footprint is what get_memory_footprint() of transformers says. With "
       "--compare,\n"
-      "\"relative rms\" is the root of the squared error over the squared weights of OTHER.\n\n"
+      "\"relative rms\" is the root of the squared error over the squared weights of OTHER. With "
+      "a\n"
+      "loading option, and where there are no weights, all follows from config.json alone.\n\n"
       "Examples:\n"
       "  nibble inspect model-nf4 --compare model\n"
-      "  nibble inspect model.Q4_K_M.gguf --json\n");
-  command->add_option("path", options->path, "Model folder, .safetensors or .gguf file")
+      "  nibble inspect model.Q4_K_M.gguf --json\n"
+      "  nibble inspect config.json --load-in-4bit --dtype float16\n");
+  command
+      ->add_option("path", options->path, "Model folder, config.json, .safetensors or .gguf file")
       ->required();
   command->add_option("--compare", options->compare,
                       "Model folder to measure quantization error against");
   command->add_flag("--tensors", options->tensors, "List the tensors of the files, not modules");
+  command->add_option(
+      "--quantization-config", options->quantization_config,
+      "Sizes as if quantized by this JSON file: a quantization_config of any method");
+  command
+      ->add_option("--transformers", options->release,
+                   "Release whose rules and buffers the sizes follow: 4 or 5")
+      ->check(CLI::IsMember({4, 5}))
+      ->capture_default_str();
+  add_loading_options(*command, options->loading);
   add_common_options(*command, options->common);
   command->callback([options] { inspect(*options); });
 }

@@ -12,8 +12,10 @@
 
 #include "nibble/base/error.h"
 #include "nibble/convert/convert_model.h"
+#include "nibble/convert/inspect_config.h"
 #include "nibble/convert/model_files.h"
 #include "nibble/io/gguf.h"
+#include "nibble/io/json_file.h"
 #include "nibble/models/config.h"
 #include "nibble/quant/registry.h"
 
@@ -31,8 +33,8 @@ struct ModelFolder {
 
   static ModelFolder open(const fs::path& path) {
     ModelFolder folder{ModelConfig::load(path), Checkpoint::open(path), nullptr, {}};
-    if (!folder.config.quantization.is_null()) {
-      folder.scheme = make_scheme(folder.config.quantization, (path / "config.json").string());
+    if (const auto quantization = find_quantization_config(path, folder.config.quantization)) {
+      folder.scheme = make_scheme(*quantization, path.string());
     }
     folder.modules = modules_of(folder.config);
     return folder;
@@ -215,6 +217,12 @@ Inspection inspect_model(const fs::path& path, const std::optional<fs::path>& co
     inspection.note = "the folder has no config.json";
   } else {
     try {
+      const auto json = read_json_file(path / "config.json");
+      const auto stored = json.find("quantization_config");
+      if (const auto quantization = find_quantization_config(
+              path, stored == json.end() ? nlohmann::ordered_json() : *stored)) {
+        inspection.quantization = describe_quantization(*quantization);
+      }
       folder = ModelFolder::open(path);
     } catch (const Error& error) {
       inspection.note = error.what();
@@ -231,6 +239,10 @@ Inspection inspect_model(const fs::path& path, const std::optional<fs::path>& co
   for (const ModuleInfo& module : folder->modules) {
     inspection.modules.push_back(describe(*folder, module));
     inspection.parameters += inspection.modules.back().parameters;
+    if (inspection.quantization && module.kind == ModuleInfo::Kind::kLinear) {
+      ++inspection.quantization->linear_modules;
+      inspection.quantization->converted_modules += folder->is_packed(module) ? 1 : 0;
+    }
   }
   inspection.memory_footprint = footprint(*folder);
   if (compare_with) {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,7 +32,7 @@ struct InspectedTensor {
 
 struct InspectedModule {
   std::string name;
-  std::string kind;            // "linear", "embedding", "parameter"
+  std::string kind;            // "linear", "embedding", "parameter"; of a config also "norm", ...
   Shape shape;                 // of the weight
   std::string dtype;           // of a plain weight as stored: "BF16"; of packed codes: "U8", "I8"
   std::string scheme;          // "nf4", "int8"; empty: plain
@@ -42,13 +43,26 @@ struct InspectedModule {
   std::optional<MatrixError> error;  // with `compare`, for matrices
 };
 
+// A quantization_config, whether or not its method can be run.
+struct InspectedQuantization {
+  std::string method;                     // quant_method
+  std::string format;                     // the packing where a method has several: "gemm"
+  double bits = 0;                        // of a code
+  std::optional<int64_t> group_size;      // weights that share a scale; -1: a whole row
+  std::vector<std::string> skip_modules;  // left alone: the whole list if the modules are known
+  int64_t linear_modules = 0, converted_modules = 0;  // 0 where modules are not known
+  nlohmann::ordered_json config;                      // as transformers would write it
+  std::vector<std::string> notes;                     // keys that were ignored and the like
+};
+
 struct Inspection {
-  std::string format;      // "safetensors" or "gguf"
+  std::string format;      // "safetensors", "gguf", or "config": from config.json alone
   std::string model_type;  // "llama", and below: empty where only tensors are known
   std::string scheme;      // of the quantization_config; empty: plain
   std::vector<InspectedModule> modules;
   std::vector<InspectedTensor> tensors;  // in the order of the file(s)
-  std::string note;                      // why there are no modules
+  std::string note;                      // why there are no modules, or no weights
+  std::optional<InspectedQuantization> quantization;
 
   int64_t parameters = 0;  // without modules: elements of all tensors
   int64_t bytes = 0;       // of all tensors

@@ -371,6 +371,51 @@ class Files(CliTest):
             "inspect", self.model / "model.safetensors").stdout)
         self.fails("inspect", self.folder / "missing")
 
+    def test_inspect_a_config_alone(self):
+        config = json.loads((self.model / "config.json").read_text())
+        lone = self.folder / "config.json"
+        lone.write_text(json.dumps(config))
+        plain = self.json_of("inspect", self.model)
+        document = self.json_of("inspect", lone)
+        self.assertEqual(document["format"], "config")
+        self.assertEqual(document["tensors"], [])
+        self.assertEqual(document["parameters"], plain["parameters"])
+        self.assertEqual(document["memory_footprint"], plain["memory_footprint"])
+        # What quantizing really gives is what was foretold.
+        packed = self.json_of("inspect", self.quantized("nf4"))
+        told = self.json_of("inspect", lone, "--load-in-4bit", "--bnb-4bit-quant-type", "nf4")
+        self.assertEqual(told["memory_footprint"], packed["memory_footprint"])
+        self.assertEqual(told["quantization"]["converted_modules"], 14)
+        self.assertEqual(told["quantization"]["skip_modules"],
+                         ["lm_head", "model.embed_tokens", "model.norm"])
+        none_skipped = self.json_of("inspect", lone, "--load-in-8bit",
+                                    "--llm-int8-skip-modules", "")
+        self.assertEqual(none_skipped["quantization"]["skip_modules"], [])
+        gptq = self.folder / "gptq.json"
+        gptq.write_text('{"quant_method": "gptq", "bits": 4, "group_size": 32}')
+        text = self.nibble("inspect", lone, "--quantization-config", gptq).stdout
+        self.assertIn("14 of", text)
+        self.fails("inspect", lone, "--compare", self.model, says="config.json")
+        gptq.write_text('{"quant_method": "gptq", "bits": 5}')
+        self.fails("inspect", lone, "--quantization-config", gptq, says="'bits'")
+
+    def test_a_method_that_cannot_be_run_is_named_and_inspected(self):
+        folder = self.folder / "gptq"
+        shutil.copytree(self.model, folder)
+        config = json.loads((folder / "config.json").read_text())
+        config["quantization_config"] = {"quant_method": "gptq", "bits": 4, "group_size": 64}
+        (folder / "config.json").write_text(json.dumps(config))
+        for command in (["run", folder, "-p", "a"], ["dequantize", folder, self.folder / "out"]):
+            self.fails(*command, says="gptq, 4 bits")
+        document = self.json_of("inspect", folder)
+        self.assertEqual(document["quantization"]["method"], "gptq")
+        self.assertEqual(document["quantization"]["group_size"], 64)
+        self.assertIn("gptq, 4 bits", document["note"])
+        config["quantization_config"]["bits"] = 5
+        (folder / "config.json").write_text(json.dumps(config))
+        self.fails("run", folder, "-p", "a", says="'bits'")
+        self.assertIn("'bits'", self.json_of("inspect", folder)["note"])
+
     def test_eval(self):
         texts = self.folder / "texts.json"
         texts.write_text(json.dumps(["hello there", "good bye"]))

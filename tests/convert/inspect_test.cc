@@ -5,10 +5,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "nibble/base/error.h"
+#include "nibble/convert/inspect_config.h"
+#include "nibble/convert/model_files.h"
 #include "nibble/convert/quantize_model.h"
 #include "nibble/io/checkpoint.h"
+#include "nibble/nn/skip_modules.h"
+#include "nibble/outline/outline.h"
 #include "nibble/quant/registry.h"
 #include "tests/generate/tiny_model.h"
 
@@ -117,6 +122,64 @@ TEST_F(InspectTest, RefusesToCompareDifferentModels) {
   wider.intermediate = 128;
   wider.write(folder_ / "wider");
   EXPECT_THROW(inspect_model(packed_, folder_ / "wider", pool_), Error);
+}
+
+// The outline of a config and the modules that the runnable class asks for are one tree.
+TEST_F(InspectTest, TheConfigAloneTellsWhatTheWeightsTell) {
+  for (const char* type : {"llama", "mistral", "qwen2", "qwen3"}) {
+    SCOPED_TRACE(type);
+    nlohmann::ordered_json json = testing::TinyModel().config();
+    json["model_type"] = type;
+    json.erase("architectures");
+    const ModelConfig config = ModelConfig::from_json(json, "config.json");
+    const ModelOutline outline = outline_of(json, "config.json");
+    const std::vector<ModuleInfo> runnable = modules_of(config);
+    size_t i = 0;
+    std::map<std::string, const OutlineModule*> by_name;
+    for (const OutlineModule& module : outline.modules) {
+      if (module.kind == OutlineModule::Kind::kBuffer) continue;
+      const bool norm = module.kind == OutlineModule::Kind::kNorm;
+      by_name[module.path + (norm ? ".weight" : "")] = &module;
+      ++i;
+    }
+    EXPECT_EQ(i, runnable.size());
+    for (const ModuleInfo& module : runnable) {
+      ASSERT_TRUE(by_name.contains(module.name)) << module.name;
+      const OutlineModule& other = *by_name[module.name];
+      EXPECT_EQ(other.shape.front(), module.rows) << module.name;
+      EXPECT_EQ(other.shape.size() > 1 ? other.shape[1] : 1, module.cols) << module.name;
+      EXPECT_EQ(other.bias > 0, module.bias) << module.name;
+      EXPECT_EQ(!other.tied_to.empty(), !module.tied_to.empty()) << module.name;
+    }
+    EXPECT_EQ(automatic_skip_modules(outline.names(), HfRelease::kV5),
+              automatic_skip_modules(names_of(runnable), HfRelease::kV5));
+  }
+}
+
+TEST_F(InspectTest, TheConfigAloneGivesTheFootprintOfTheWeights) {
+  for (const fs::path& folder : {plain_, packed_}) {
+    EXPECT_TRUE(is_config_only(folder / "config.json"));
+    EXPECT_FALSE(is_config_only(folder));
+    const Inspection with = inspect_model(folder, std::nullopt, pool_);
+    const Inspection without = inspect_config(folder / "config.json", {});
+    EXPECT_EQ(without.parameters, with.parameters);
+    EXPECT_EQ(without.memory_footprint, with.memory_footprint);
+    EXPECT_EQ(without.scheme, with.scheme);
+    EXPECT_EQ(without.quantization.has_value(), with.quantization.has_value());
+    if (!with.quantization) continue;
+    EXPECT_EQ(without.quantization->converted_modules, with.quantization->converted_modules);
+    EXPECT_EQ(without.quantization->linear_modules, with.quantization->linear_modules);
+    EXPECT_EQ(with.quantization->bits, 4);
+  }
+}
+
+TEST_F(InspectTest, AQuantizedConfigIgnoresAnotherQuantization) {
+  ConfigInspection options;
+  BitsAndBytesConfig config;
+  config.load_in_8bit = true;
+  options.quantization = config;
+  EXPECT_EQ(inspect_config(packed_, options).scheme, "nf4");
+  EXPECT_EQ(inspect_config(plain_, options).scheme, "int8");
 }
 
 }  // namespace
