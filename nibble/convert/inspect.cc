@@ -34,7 +34,8 @@ struct ModelFolder {
   static ModelFolder open(const fs::path& path) {
     ModelFolder folder{ModelConfig::load(path), Checkpoint::open(path), nullptr, {}};
     if (const auto quantization = find_quantization_config(path, folder.config.quantization)) {
-      folder.scheme = make_scheme(*quantization, path.string());
+      folder.scheme =
+          make_scheme(*quantization, quantization_file(path, folder.config.quantization).string());
     }
     folder.modules = modules_of(folder.config);
     return folder;

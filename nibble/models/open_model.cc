@@ -52,7 +52,7 @@ OpenedModel open_model(const std::filesystem::path& folder, OpenOptions options)
   load.progress = options.progress;
   std::unique_ptr<Scheme> scheme;
   if (const auto quantization = find_quantization_config(folder, config.quantization)) {
-    scheme = make_scheme(*quantization, folder.string());
+    scheme = make_scheme(*quantization, quantization_file(folder, config.quantization).string());
     const std::vector<std::string>& notes = notes_of(*quantization);
     opened.warnings.insert(opened.warnings.end(), notes.begin(), notes.end());
     load.packed_with = scheme.get();

@@ -31,6 +31,14 @@ constexpr std::array<Entry, 5> kMethods = {entry_of<AwqConfig>(), entry_of<BitsA
                                            entry_of<EetqConfig>(), entry_of<GptqConfig>(),
                                            entry_of<HqqConfig>()};
 
+struct OldFile {
+  const char* name;
+  const char* method;
+};
+
+constexpr std::array<OldFile, 2> kOldFiles = {
+    {{"quantize_config.json", GptqConfig::kMethod}, {"quant_config.json", AwqConfig::kMethod}}};
+
 // As a condition in Python, for which even a string is true: what is no boolean then fails by its
 // own name in BitsAndBytesConfig::from_json().
 bool is_set(const Json& object, const char* key) {
@@ -62,19 +70,25 @@ QuantizationConfig read_quantization_config(const Json& object, const std::strin
       .got(method->dump(-1, ' ', true, Json::error_handler_t::replace));
 }
 
+std::filesystem::path quantization_file(const std::filesystem::path& folder,
+                                        const Json& in_config) {
+  if (in_config.is_null()) {
+    for (const OldFile& old : kOldFiles) {
+      if (std::filesystem::is_regular_file(folder / old.name)) return folder / old.name;
+    }
+  }
+  return folder / "config.json";
+}
+
 std::optional<QuantizationConfig> find_quantization_config(const std::filesystem::path& folder,
                                                            const Json& in_config) {
-  if (!in_config.is_null()) {
-    return read_quantization_config(in_config, (folder / "config.json").string());
-  }
-  constexpr std::array<std::pair<const char*, const char*>, 2> kOldFiles = {
-      {{"quantize_config.json", GptqConfig::kMethod}, {"quant_config.json", AwqConfig::kMethod}}};
-  for (const auto& [name, method] : kOldFiles) {
-    const std::filesystem::path file = folder / name;
-    if (!std::filesystem::is_regular_file(file)) continue;
+  const std::filesystem::path file = quantization_file(folder, in_config);
+  if (!in_config.is_null()) return read_quantization_config(in_config, file.string());
+  for (const OldFile& old : kOldFiles) {
+    if (file.filename() != old.name) continue;
     Json object = read_json_file(file);
     // These files belong to one library each and need not say which.
-    if (object.is_object() && !object.contains("quant_method")) object["quant_method"] = method;
+    if (object.is_object() && !object.contains("quant_method")) object["quant_method"] = old.method;
     return read_quantization_config(object, file.string());
   }
   return std::nullopt;

@@ -35,6 +35,10 @@ QuantizationConfig read_quantization_config(const nlohmann::ordered_json& object
 std::optional<QuantizationConfig> find_quantization_config(const std::filesystem::path& folder,
                                                            const nlohmann::ordered_json& in_config);
 
+// The file that the above reads: for errors. config.json if there is none.
+std::filesystem::path quantization_file(const std::filesystem::path& folder,
+                                        const nlohmann::ordered_json& in_config);
+
 QuantizationFacts facts_of(const QuantizationConfig& config);
 PackedSize packed_size(const QuantizationConfig& config, int64_t rows, int64_t cols);
 nlohmann::ordered_json to_json(const QuantizationConfig& config);  // as transformers writes it

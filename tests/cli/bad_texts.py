@@ -72,7 +72,15 @@ QUANTIZATION = [
     ("no method", {"quantization_config": {}},
      "nf4/config.json: quantization_config has no 'quant_method'"),
     ("an unknown method", {"quantization_config": {"quant_method": "alien"}},
-     'nf4/config.json: quantization method cannot be read: expected "bitsandbytes", got "alien"'),
+     "nf4/config.json: quantization method is not known: expected one of awq, bitsandbytes, eetq, "
+     'gptq, hqq, got "alien"'),
+    ("a method that cannot be loaded yet", {"quantization_config": {
+        "quant_method": "gptq", "bits": 4}},
+     "nf4/config.json: models quantized with this method cannot be loaded yet: expected a plain "
+     "model or one of bitsandbytes, got gptq, 4 bits; `nibble inspect` shows what the model is "
+     "made of"),
+    ("bits that GPTQ does not have", {"quantization_config": {"quant_method": "gptq", "bits": 5}},
+     "nf4/config.json: quantization_config has a bad 'bits': expected 2, 3, 4 or 8, got 5"),
     ("a flag that is a text", {"quantization_config": {"quant_method": "bitsandbytes",
                                                        "load_in_4bit": "yes"}},
                                                        "nf4/config.json: quantization_config "
