@@ -154,19 +154,19 @@ FOLDERS = [
          "model.safetensors"),
     Case("no weights", RUN, without(SINGLE),
          "model: folder holds no weights in a format that is read here: expected "
-         "model.safetensors, or model.safetensors.index.json with its shards"),
+         "model.safetensors or pytorch_model.bin, or the index of either with its shards"),
     Case("Keras weights", RUN, in_place_of_weights("model/tf_model.h5", b""),
          "model: folder holds no weights in a format that is read here: expected "
-         "model.safetensors, or model.safetensors.index.json with its shards"),
+         "model.safetensors or pytorch_model.bin, or the index of either with its shards"),
     Case("a GGUF file in the folder", RUN, in_place_of_weights("model/x.gguf", b"GGUF"),
          "model: folder holds no weights in a format that is read here: expected "
-         "model.safetensors, or model.safetensors.index.json with its shards, got x.gguf; turn "
-         "the .gguf file into a folder with `nibble convert`"),
+         "model.safetensors or pytorch_model.bin, or the index of either with its shards, got "
+         "x.gguf; turn the .gguf file into a folder with `nibble convert`"),
     Case("weights that are a named pipe", RUN, pipe(SINGLE),
          "model/model.safetensors: cannot map file: expected a regular file"),
     Case("weights that are a link to themselves", RUN, link_to_itself(SINGLE),
          "model: folder holds no weights in a format that is read here: expected "
-         "model.safetensors, or model.safetensors.index.json with its shards"),
+         "model.safetensors or pytorch_model.bin, or the index of either with its shards"),
     Case("a config that is a named pipe", RUN, pipe("model/config.json"),
          "model/config.json: cannot map file: expected a regular file"),
     Case("a config that is a link to itself", RUN, link_to_itself("model/config.json"),

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "nibble/base/error.h"
+#include "nibble/io/safetensors.h"
 #include "tests/fuzz/fuzzing.h"
 
 namespace nibble::fuzz {
