@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import bad_gguf
+import bad_pickles
 import bad_texts
 import bad_weights
 import file_bytes
 import tiny_model
 
 PROGRAM = None
-CASES = bad_weights.CASES + bad_gguf.CASES + bad_texts.CASES
+CASES = bad_weights.CASES + bad_pickles.CASES + bad_gguf.CASES + bad_texts.CASES
 SECONDS = 60  # of processor time for one case
 # Beyond what a sound model takes: all files are small, whatever they claim to hold. Templates may
 # build values up to the limits of their own.

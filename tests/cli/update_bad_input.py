@@ -13,6 +13,7 @@ from pathlib import Path
 
 import bad_gguf
 import bad_input_test
+import bad_pickles
 import bad_texts
 import bad_weights
 
@@ -54,7 +55,7 @@ def main():
     bad_input_test.PROGRAM = os.path.abspath(sys.argv[1])
     test = bad_input_test.BadInput
     test.setUpClass()
-    for module in (bad_weights, bad_gguf, bad_texts):
+    for module in (bad_weights, bad_pickles, bad_gguf, bad_texts):
         path = Path(module.__file__)
         source = path.read_text()
         for case in module.CASES:
