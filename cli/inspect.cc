@@ -229,7 +229,8 @@ void add_inspect_command(CLI::App& app) {
       "  nibble inspect model.Q4_K_M.gguf --json\n"
       "  nibble inspect config.json --load-in-4bit --dtype float16\n");
   command
-      ->add_option("path", options->path, "Model folder, config.json, .safetensors or .gguf file")
+      ->add_option("path", options->path,
+                   "Model folder, config.json, .safetensors, .gguf or .bin file")
       ->required();
   command->add_option("--compare", options->compare,
                       "Model folder to measure quantization error against");

@@ -56,7 +56,7 @@ struct InspectedQuantization {
 };
 
 struct Inspection {
-  std::string format;      // "safetensors", "gguf", or "config": from config.json alone
+  std::string format;      // "safetensors", "pytorch", "gguf"; "config": config.json alone
   std::string model_type;  // "llama", and below: empty where only tensors are known
   std::string scheme;      // of the quantization_config; empty: plain
   std::vector<InspectedModule> modules;
@@ -72,9 +72,9 @@ struct Inspection {
   std::optional<MatrixError> error;  // over all compared matrices
 };
 
-// `path`: a model folder, a .safetensors or a .gguf file. A file, and a folder whose config.json is
-// absent or of an unsupported architecture, gives tensors only. `compare_with` is the model folder
-// that errors are measured against; both must have modules then. Throws Error.
+// `path`: a model folder, a .safetensors, .gguf or torch.save file. A file, and a folder whose
+// config.json is absent or of an unsupported architecture, gives tensors only. `compare_with` is
+// the model folder that errors are measured against; both must have modules then. Throws Error.
 Inspection inspect_model(const std::filesystem::path& path,
                          const std::optional<std::filesystem::path>& compare_with, ThreadPool& pool,
                          Progress* progress = nullptr);
