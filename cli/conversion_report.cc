@@ -6,8 +6,11 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
+#include "cli/terminal.h"
 
 namespace nibble::cli {
+
+namespace {
 
 void print_report(std::string_view done, const std::string& destination,
                   const ConversionReport& report, const CommonOptions& common) {
@@ -29,6 +32,27 @@ void print_report(std::string_view done, const std::string& destination,
   print(fmt::format("{}: {}{}{} -> {} in {}\n", destination, done,
                     modules.empty() ? " " : " " + modules, format_bytes(report.bytes_before),
                     format_bytes(report.bytes_after), format_seconds(report.seconds)));
+}
+
+}  // namespace
+
+void run_conversion(std::string_view done, const std::string& destination,
+                    const CheckpointWriterOptions& writer, const CommonOptions& common,
+                    const std::function<ConversionReport(Progress*)>& job) {
+  if (!writer.resume && has_unfinished_work(destination)) {
+    note("starting anew: the unfinished work of an earlier run goes (--resume would continue it)",
+         common.quiet);
+  }
+  ProgressBar progress(common.quiet);
+  try {
+    print_report(done, destination, job(&progress), common);
+  } catch (const Interrupted&) {
+    progress.end();
+    if (has_unfinished_work(destination)) {
+      note("what is finished is kept: the same command with --resume continues", common.quiet);
+    }
+    throw;
+  }
 }
 
 }  // namespace nibble::cli

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What quantize, dequantize and convert say at the end.
+// What quantize, dequantize and convert say: of unfinished work they meet or leave, and at the end.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -11,8 +12,10 @@
 
 namespace nibble::cli {
 
-// One line on stdout, or the JSON document. `done`: "quantized".
-void print_report(std::string_view done, const std::string& destination,
-                  const ConversionReport& report, const CommonOptions& common);
+// Runs `job` under a progress bar, then prints its report: one line on stdout, or the JSON
+// document. `done`: "quantized".
+void run_conversion(std::string_view done, const std::string& destination,
+                    const CheckpointWriterOptions& writer, const CommonOptions& common,
+                    const std::function<ConversionReport(Progress*)>& job);
 
 }  // namespace nibble::cli

@@ -9,7 +9,6 @@
 #include "cli/commands.h"
 #include "cli/conversion_report.h"
 #include "cli/options.h"
-#include "cli/terminal.h"
 #include "nibble/nibble.h"
 
 namespace nibble::cli {
@@ -24,14 +23,13 @@ struct ConvertOptions {
 void convert(const ConvertOptions& options) {
   const std::optional<DType> dtype = parse_dtype("--dtype", options.dtype);
   const CheckpointWriterOptions writer = writer_options(options.output);
-  make_pool(options.common);  // refuses a device that is not there
+  const std::shared_ptr<ThreadPool> pool = make_pool(options.common);
   if (!std::filesystem::exists(options.source)) {
     throw Error("no such file or folder").file(options.source);
   }
-  ProgressBar progress(options.common.quiet);
-  print_report("converted", options.destination,
-               convert_model(options.source, options.destination, dtype, writer, &progress),
-               options.common);
+  run_conversion("converted", options.destination, writer, options.common, [&](Progress* progress) {
+    return convert_model(options.source, options.destination, dtype, *pool, writer, progress);
+  });
 }
 
 }  // namespace

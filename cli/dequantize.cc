@@ -7,7 +7,6 @@
 #include "cli/commands.h"
 #include "cli/conversion_report.h"
 #include "cli/options.h"
-#include "cli/terminal.h"
 #include "nibble/nibble.h"
 
 namespace nibble::cli {
@@ -24,11 +23,11 @@ void dequantize(const DequantizeOptions& options) {
   const CheckpointWriterOptions writer = writer_options(options.output);
   const std::shared_ptr<ThreadPool> pool = make_pool(options.common);
   require_model_folder(options.source);
-  ProgressBar progress(options.common.quiet);
-  print_report(
-      "dequantized", options.destination,
-      dequantize_model(options.source, options.destination, dtype, *pool, writer, &progress),
-      options.common);
+  run_conversion("dequantized", options.destination, writer, options.common,
+                 [&](Progress* progress) {
+                   return dequantize_model(options.source, options.destination, dtype, *pool,
+                                           writer, progress);
+                 });
 }
 
 }  // namespace

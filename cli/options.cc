@@ -136,12 +136,15 @@ void add_output_options(CLI::App& command, OutputOptions& options) {
                   "Bytes of weights per file: 5GB, 200MB, 1GiB")
       ->capture_default_str();
   command.add_flag("--overwrite", options.overwrite, "Replace the model in DST if it is not empty");
+  command.add_flag("--resume", options.resume,
+                   "Go on where the same command was interrupted or killed");
 }
 
 CheckpointWriterOptions writer_options(const OutputOptions& options) {
   CheckpointWriterOptions writer;
   writer.max_shard_size = parse_size("--max-shard-size", options.max_shard_size);
   writer.overwrite = options.overwrite;
+  writer.resume = options.resume;
   return writer;
 }
 

@@ -52,6 +52,7 @@ CLI::Option* add_skip_modules_option(CLI::App& command,
 struct OutputOptions {
   std::string max_shard_size = "5GB";
   bool overwrite = false;
+  bool resume = false;
 };
 
 void add_output_options(CLI::App& command, OutputOptions& options);

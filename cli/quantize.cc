@@ -15,7 +15,6 @@
 #include "cli/conversion_report.h"
 #include "cli/options.h"
 #include "cli/output.h"
-#include "cli/terminal.h"
 #include "nibble/nibble.h"
 
 namespace nibble::cli {
@@ -78,11 +77,12 @@ void quantize(const QuantizeOptions& options) {
   const CheckpointWriterOptions writer = writer_options(options.output);
   const std::shared_ptr<ThreadPool> pool = make_pool(options.common);
   require_model_folder(options.source);
-  ProgressBar progress(options.common.quiet);
-  const ConversionReport report =
-      quantize_model(options.source, options.destination, *scheme, *pool, writer, &progress);
-  if (report.modules_converted == 0) warn("no module was quantized");
-  print_report("quantized", options.destination, report, options.common);
+  run_conversion("quantized", options.destination, writer, options.common, [&](Progress* progress) {
+    const ConversionReport report =
+        quantize_model(options.source, options.destination, *scheme, *pool, writer, progress);
+    if (report.modules_converted == 0) warn("no module was quantized");
+    return report;
+  });
 }
 
 }  // namespace

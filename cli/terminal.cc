@@ -58,18 +58,19 @@ void throw_if_interrupted() {
 
 ProgressBar::ProgressBar(bool quiet) : quiet_(quiet), on_terminal_(isatty(STDERR_FILENO) == 1) {}
 
-void ProgressBar::begin(std::string_view what, int64_t total_steps) {
+void ProgressBar::begin(std::string_view what, int64_t total, Unit unit) {
   end();
   throw_if_interrupted();
   what_ = what;
-  total_ = std::max<int64_t>(1, total_steps);
+  unit_ = unit;
+  total_ = std::max<int64_t>(1, total);
   done_ = 0;
   start_ = drawn_ = Clock::now();
 }
 
-void ProgressBar::advance(int64_t steps, std::string_view item) {
+void ProgressBar::advance(int64_t units, std::string_view item) {
   throw_if_interrupted();
-  done_ = std::min(total_, done_ + steps);
+  done_ = std::min(total_, done_ + units);
   if (quiet_) return;
   constexpr double kTerminalInterval = 0.1, kLogInterval = 10.0, kFirst = 0.5;  // seconds
   const Clock::time_point now = Clock::now();
@@ -80,18 +81,27 @@ void ProgressBar::advance(int64_t steps, std::string_view item) {
   if (on_terminal_) {
     draw_bar(item, elapsed);
   } else {
-    fmt::print(stderr, "{}: {}% ({}/{})\n", what_, 100 * done_ / total_, done_, total_);
+    const double share = static_cast<double>(done_) / static_cast<double>(total_);
+    fmt::print(stderr, "{}: {}% ({})\n", what_, static_cast<int>(100 * share), amounts(elapsed));
   }
+}
+
+// "12/290, 0:05 left", or "1.20 GB of 2.20 GB, 410.00 MB/s, 0:05 left".
+std::string ProgressBar::amounts(double elapsed) const {
+  const auto done = static_cast<double>(done_), total = static_cast<double>(total_);
+  const std::string left = done_ > 0 ? clock_text(elapsed * (total - done) / done) : "-:--";
+  if (unit_ == Unit::kSteps) return fmt::format("{}/{}, {} left", done_, total_, left);
+  return fmt::format("{} of {}, {}/s, {} left", format_bytes(done_), format_bytes(total_),
+                     format_bytes(static_cast<int64_t>(done / elapsed)), left);
 }
 
 void ProgressBar::draw_bar(std::string_view item, double elapsed) {
   constexpr size_t kBarWidth = 24;
   const double share = static_cast<double>(done_) / static_cast<double>(total_);
   const auto filled = static_cast<size_t>(share * kBarWidth);
-  const std::string left = done_ > 0 ? clock_text(elapsed * (1 - share) / share) : "-:--";
   std::string line =
-      fmt::format("{} [{:=<{}}{:{}}] {:3}% {}/{}, {} left", what_, "", filled, "",
-                  kBarWidth - filled, static_cast<int>(100 * share), done_, total_, left);
+      fmt::format("{} [{:=<{}}{:{}}] {:3}% {}", what_, "", filled, "", kBarWidth - filled,
+                  static_cast<int>(100 * share), amounts(elapsed));
   if (!item.empty()) line += fmt::format("  {}", printable(item));
   // Honest names are ASCII; the last column stays free so that no terminal wraps the line.
   const size_t width = terminal_width();

@@ -7,11 +7,24 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include "nibble/base/error.h"
 
 namespace nibble {
+namespace {
+
+// Whole pages only: those that `part` shares with its neighbours stay as they are.
+void advise(std::span<const std::byte> part, int advice) noexcept {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto address = reinterpret_cast<uintptr_t>(part.data());
+  const uintptr_t begin = (address + page - 1) / page * page;
+  const uintptr_t end = (address + part.size()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+}
+
+}  // namespace
 
 std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& path) {
   // O_NONBLOCK: to open a named pipe would wait for a writer, which may never come.
@@ -39,6 +52,10 @@ std::shared_ptr<const MappedFile> MappedFile::open(const std::filesystem::path& 
 
 MappedFile::MappedFile(std::filesystem::path path, const std::byte* data, size_t size)
     : path_(std::move(path)), data_(data), size_(size) {}
+
+void prefetch_mapped(std::span<const std::byte> part) noexcept { advise(part, MADV_WILLNEED); }
+
+void drop_mapped(std::span<const std::byte> part) noexcept { advise(part, MADV_DONTNEED); }
 
 MappedFile::~MappedFile() {
   if (size_ > 0) ::munmap(const_cast<std::byte*>(data_), size_);

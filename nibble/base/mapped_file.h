@@ -31,4 +31,9 @@ class MappedFile {
   size_t size_;
 };
 
+// Advice about a part of a MappedFile. The first asks the system to read it in the background; the
+// second takes its pages out of this process, to be read again if they are touched again.
+void prefetch_mapped(std::span<const std::byte> part) noexcept;
+void drop_mapped(std::span<const std::byte> part) noexcept;
+
 }  // namespace nibble

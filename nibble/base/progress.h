@@ -11,9 +11,11 @@ namespace nibble {
 
 class Progress {
  public:
+  enum class Unit { kSteps, kBytes };
+
   virtual ~Progress() = default;
-  virtual void begin(std::string_view /*what*/, int64_t /*total_steps*/) {}
-  virtual void advance(int64_t /*steps*/, std::string_view /*item*/) {}
+  virtual void begin(std::string_view /*what*/, int64_t /*total*/, Unit /*unit*/ = Unit::kSteps) {}
+  virtual void advance(int64_t /*units*/, std::string_view /*item*/) {}
   virtual void end() {}
 };
 

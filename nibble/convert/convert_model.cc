@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/convert/convert_model.h"
 
-#include <chrono>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 
 #include "nibble/base/error.h"
+#include "nibble/convert/conversion.h"
 #include "nibble/convert/gguf_import.h"
 #include "nibble/convert/model_files.h"
 #include "nibble/io/json_file.h"
@@ -28,10 +28,12 @@ const std::map<std::string, std::string>& names_to_drop(const Checkpoint& checkp
 }
 
 ConversionReport rewrite_checkpoint(const fs::path& source, const fs::path& destination,
-                                    std::optional<DType> dtype,
+                                    std::optional<DType> dtype, ThreadPool& pool,
                                     CheckpointWriterOptions writer_options, Progress* progress) {
-  const auto start = std::chrono::steady_clock::now();
-  require_writable_destination(destination, writer_options.overwrite);
+  Conversion conversion(
+      destination,
+      {{"command", "convert"}, {"dtype", dtype ? std::string(torch_name(*dtype)) : "unchanged"}},
+      pool, std::move(writer_options), progress);
   const Checkpoint checkpoint = Checkpoint::open(source);
   const fs::path config_file = checkpoint.folder() / "config.json";
   nlohmann::ordered_json config;
@@ -43,37 +45,29 @@ ConversionReport rewrite_checkpoint(const fs::path& source, const fs::path& dest
   }
 
   const std::map<std::string, std::string>& dropped = names_to_drop(checkpoint, config);
+  CheckpointWriterOptions& options = conversion.writer_options();
   // Nothing else would say which names a state dict without a config had (as save_model of
   // safetensors records it).
-  if (config.is_null()) writer_options.metadata.insert(dropped.begin(), dropped.end());
+  if (config.is_null()) options.metadata.insert(dropped.begin(), dropped.end());
   if (!config.contains("quantization_config")) {
-    writer_options.total_parameters = count_parameters(checkpoint, dropped);
+    options.total_parameters = count_parameters(checkpoint, dropped);
   }
-  CheckpointWriter writer(destination, std::move(writer_options));
-  if (progress) progress->begin("converting", static_cast<int64_t>(checkpoint.names().size()));
-  ConversionReport report;
-  report.bytes_before = checkpoint.total_bytes();
+  conversion.describe_source(checkpoint);
+  conversion.start("converting", checkpoint.total_bytes());
   for (const std::string& name : checkpoint.names()) {
-    if (dropped.contains(name)) {
-      if (progress) progress->advance(1, name);
-      continue;
-    }
-    const Tensor tensor = checkpoint.tensor(name);
-    const bool cast = dtype && is_float(tensor.dtype()) && tensor.dtype() != *dtype;
-    writer.add(name, cast ? to_dtype(tensor, *dtype) : tensor);
-    ++report.tensors;
-    if (progress) progress->advance(1, name);
+    conversion.step(name, checkpoint.info(name).nbytes, [&] {
+      if (dropped.contains(name)) return;
+      const Tensor tensor = checkpoint.tensor(name);
+      const bool cast = dtype && is_float(tensor.dtype());
+      conversion.write_cast(name, tensor, cast ? *dtype : tensor.dtype());
+    });
   }
   if (config.is_object()) {
     if (dtype) set_dtype_in_config(config, *dtype);
-    writer.add_file("config.json", format_json(config));
+    conversion.writer().add_file("config.json", format_json(config));
   }
-  copy_companions(checkpoint.folder(), writer);
-  writer.commit();
-  if (progress) progress->end();
-  report.bytes_after = writer.bytes_written();
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return report;
+  copy_companions(checkpoint.folder(), conversion.writer());
+  return conversion.commit();
 }
 
 }  // namespace
@@ -81,12 +75,12 @@ ConversionReport rewrite_checkpoint(const fs::path& source, const fs::path& dest
 bool is_gguf(const fs::path& path) { return path.extension() == ".gguf"; }
 
 ConversionReport convert_model(const fs::path& source, const fs::path& destination,
-                               std::optional<DType> dtype, CheckpointWriterOptions writer_options,
-                               Progress* progress) {
+                               std::optional<DType> dtype, ThreadPool& pool,
+                               CheckpointWriterOptions writer_options, Progress* progress) {
   if (is_gguf(source)) {
-    return import_gguf(source, destination, dtype, std::move(writer_options), progress);
+    return import_gguf(source, destination, dtype, pool, std::move(writer_options), progress);
   }
-  return rewrite_checkpoint(source, destination, dtype, std::move(writer_options), progress);
+  return rewrite_checkpoint(source, destination, dtype, pool, std::move(writer_options), progress);
 }
 
 }  // namespace nibble

@@ -8,7 +8,8 @@
 #include <optional>
 
 #include "nibble/base/progress.h"
-#include "nibble/convert/quantize_model.h"
+#include "nibble/base/thread_pool.h"
+#include "nibble/convert/conversion_report.h"
 #include "nibble/io/checkpoint_writer.h"
 #include "nibble/tensor/dtype.h"
 
@@ -23,7 +24,7 @@ bool is_gguf(const std::filesystem::path& path);
 // "tie_word_embeddings": false. Throws Error.
 ConversionReport convert_model(const std::filesystem::path& source,
                                const std::filesystem::path& destination, std::optional<DType> dtype,
-                               CheckpointWriterOptions writer_options = {},
+                               ThreadPool& pool, CheckpointWriterOptions writer_options = {},
                                Progress* progress = nullptr);
 
 }  // namespace nibble

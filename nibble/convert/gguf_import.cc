@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <map>
 #include <string>
@@ -12,6 +11,8 @@
 #include <vector>
 
 #include "nibble/base/error.h"
+#include "nibble/base/mapped_file.h"
+#include "nibble/convert/conversion.h"
 #include "nibble/convert/gguf_config.h"
 #include "nibble/convert/model_files.h"
 #include "nibble/io/gguf.h"
@@ -156,9 +157,12 @@ GgufVocabulary vocabulary_of(const GgufFile& file) {
 
 ConversionReport import_gguf(const std::filesystem::path& path,
                              const std::filesystem::path& destination, std::optional<DType> dtype,
-                             CheckpointWriterOptions writer_options, Progress* progress) {
-  const auto start = std::chrono::steady_clock::now();
-  require_writable_destination(destination, writer_options.overwrite);
+                             ThreadPool& pool, CheckpointWriterOptions writer_options,
+                             Progress* progress) {
+  Conversion conversion(
+      destination,
+      {{"command", "convert"}, {"dtype", dtype ? std::string(torch_name(*dtype)) : "unchanged"}},
+      pool, std::move(writer_options), progress);
   const GgufFile file = GgufFile::open(path);
   GgufModel model = read_gguf_model(file);
   const DType target = dtype ? *dtype : natural_dtype(file);
@@ -167,28 +171,33 @@ ConversionReport import_gguf(const std::filesystem::path& path,
   const auto tensors = match_tensors(file, config);
   const TokenizerFiles tokenizer = make_tokenizer_files(vocabulary_of(file), path.string());
 
-  CheckpointWriter writer(destination, std::move(writer_options));
-  if (progress) progress->begin("converting", static_cast<int64_t>(tensors.size()));
-  ConversionReport report;
+  conversion.describe_file(path);
+  int64_t total = 0;
+  for (const auto& [name, tensor] : tensors) total += tensor->nbytes;
+  conversion.start("converting", total);
   for (const auto& [name, tensor] : tensors) {
-    Tensor values = file.decode(tensor->name, target);
-    if (model.interleaved_rope && is_query_or_key(name)) {
-      values = rows_to_half_split(values, model.head_dim);
-    }
-    writer.add(name, values);
-    report.bytes_before += tensor->nbytes;
-    ++report.tensors;
-    if (progress) progress->advance(1, name);
+    const GgufTensorInfo& info = *tensor;
+    const int64_t head_dim =
+        model.interleaved_rope && is_query_or_key(name) ? model.head_dim : int64_t{0};
+    conversion.step(name, info.nbytes, [&] {
+      const auto rows_of = [&](int64_t begin, int64_t end) {
+        const Tensor rows = file.decode_rows(info, begin, end, target);
+        if (head_dim == 0) return rows;
+        // A bias is one row of GGUF, of which each element belongs to a row of the matrix.
+        return rows_to_half_split(info.shape.size() < 2 ? rows.reshape(info.shape) : rows,
+                                  head_dim);
+      };
+      prefetch_mapped(file.raw_bytes(info));
+      conversion.write_rows({name, target, info.shape}, std::max<int64_t>(1, head_dim), rows_of);
+      drop_mapped(file.raw_bytes(info));
+    });
   }
+  CheckpointWriter& writer = conversion.writer();
   writer.add_file("config.json", format_json(model.config));
   writer.add_file("generation_config.json", format_json(model.generation_config));
   writer.add_file("tokenizer.json", tokenizer.tokenizer_json);
   writer.add_file("tokenizer_config.json", tokenizer.tokenizer_config_json);
-  writer.commit();
-  if (progress) progress->end();
-  report.bytes_after = writer.bytes_written();
-  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return report;
+  return conversion.commit();
 }
 
 }  // namespace nibble

@@ -5,12 +5,12 @@
 // quantization is not one of Hugging Face's.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <optional>
 
 #include "nibble/base/progress.h"
-#include "nibble/convert/quantize_model.h"
+#include "nibble/base/thread_pool.h"
+#include "nibble/convert/conversion_report.h"
 #include "nibble/io/checkpoint_writer.h"
 #include "nibble/tensor/dtype.h"
 
@@ -22,7 +22,7 @@ namespace nibble {
 // and for tensors that the architecture does not have.
 ConversionReport import_gguf(const std::filesystem::path& file,
                              const std::filesystem::path& destination, std::optional<DType> dtype,
-                             CheckpointWriterOptions writer_options = {},
+                             ThreadPool& pool, CheckpointWriterOptions writer_options = {},
                              Progress* progress = nullptr);
 
 }  // namespace nibble

@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -86,23 +85,6 @@ std::vector<ModuleInfo> modules_of(const ModelConfig& config, LoadOptions option
   const WeightLoader recorder(std::move(options));
   make_model(config, recorder);
   return recorder.modules();
-}
-
-Tensor dequantize(const Weight& weight, DType dtype, ThreadPool& pool) {
-  constexpr int64_t kRowsPerTask = 16;
-  const int64_t cols = weight.cols();
-  Tensor out = Tensor::empty(dtype, {weight.rows(), cols});
-  pool.parallel_for(weight.rows(), kRowsPerTask, [&](int64_t begin, int64_t end) {
-    Tensor rows = Tensor::empty(DType::kF32, {end - begin, cols});
-    const std::span<float> values = rows.mutable_data<float>();
-    for (int64_t row = begin; row < end; ++row) {
-      weight.decode_row(row, values.subspan(static_cast<size_t>((row - begin) * cols),
-                                            static_cast<size_t>(cols)));
-    }
-    rows = to_dtype(rows, dtype);
-    std::memcpy(out.slice_rows(begin, end).raw(), rows.raw(), static_cast<size_t>(rows.nbytes()));
-  });
-  return out;
 }
 
 bool belongs_to(const std::string& tensor, const std::string& module) {

@@ -11,8 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "nibble/base/thread_pool.h"
-#include "nibble/format/weight.h"
 #include "nibble/io/checkpoint.h"
 #include "nibble/io/checkpoint_writer.h"
 #include "nibble/models/config.h"
@@ -40,9 +38,6 @@ int64_t count_parameters(const Checkpoint& checkpoint,
 // The modules of a model with this config, without its weights, in the order of asking. Which are
 // quantizable follows from `options` (see WeightLoader).
 std::vector<ModuleInfo> modules_of(const ModelConfig& config, LoadOptions options = {});
-
-// Weight::dequantize() with all threads.
-Tensor dequantize(const Weight& weight, DType dtype, ThreadPool& pool);
 
 // True when `tensor` is one of `module`: its weight, bias or side tensors.
 bool belongs_to(const std::string& tensor, const std::string& module);

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/convert/quantize_model.h"
 
-#include <fmt/format.h>
-
-#include <chrono>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -12,8 +9,10 @@
 #include <vector>
 
 #include "nibble/base/error.h"
+#include "nibble/convert/conversion.h"
 #include "nibble/convert/model_files.h"
 #include "nibble/io/json_file.h"
+#include "nibble/io/page_advice.h"
 #include "nibble/quant/registry.h"
 
 namespace nibble {
@@ -22,62 +21,25 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// Both conversions walk the same source in the same way.
-class Conversion {
- public:
-  Conversion(const fs::path& source, const fs::path& destination,
-             CheckpointWriterOptions writer_options, Progress* progress)
-      : progress_(progress) {
-    require_writable_destination(destination, writer_options.overwrite);
-    config_json_ = read_json_file(source / "config.json");
-    config_ = ModelConfig::load(source);
-    checkpoint_ = std::make_unique<Checkpoint>(Checkpoint::open(source));
-    writer_ = std::make_unique<CheckpointWriter>(destination, std::move(writer_options));
-    report_.bytes_before = checkpoint_->total_bytes();
-  }
+// A model folder as both directions read it.
+struct Source {
+  explicit Source(const fs::path& folder)
+      : config_json(read_json_file(folder / "config.json")),
+        config(ModelConfig::load(folder)),
+        checkpoint(Checkpoint::open(folder)) {}
 
-  const Checkpoint& checkpoint() const { return *checkpoint_; }
-  const ModelConfig& config() const { return config_; }
-  std::string config_file() const { return (checkpoint_->folder() / "config.json").string(); }
-  Json& config_json() { return config_json_; }
+  std::string config_file() const { return (checkpoint.folder() / "config.json").string(); }
 
-  void write(std::string name, const Tensor& tensor) {
-    writer_->add(std::move(name), tensor);
-    ++report_.tensors;
-  }
-
-  void begin(std::string_view what) {
-    if (progress_) progress_->begin(what, static_cast<int64_t>(checkpoint_->names().size()));
-  }
-
-  void step(const std::string& tensor) {
-    if (progress_) progress_->advance(1, tensor);
-  }
-
-  void count_module(bool converted) {
-    ++(converted ? report_.modules_converted : report_.modules_kept);
-  }
-
-  ConversionReport commit() {
-    writer_->add_file("config.json", format_json(config_json_));
-    copy_companions(checkpoint_->folder(), *writer_);
-    writer_->commit();
-    report_.bytes_after = writer_->bytes_written();
-    report_.seconds =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    if (progress_) progress_->end();
-    return report_;
-  }
-
- private:
-  Progress* progress_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  Json config_json_;
-  ModelConfig config_;
-  std::unique_ptr<Checkpoint> checkpoint_;
-  std::unique_ptr<CheckpointWriter> writer_;
-  ConversionReport report_;
+  Json config_json;
+  ModelConfig config;
+  Checkpoint checkpoint;
 };
+
+ConversionReport finish(Conversion& conversion, const Source& source) {
+  conversion.writer().add_file("config.json", format_json(source.config_json));
+  copy_companions(source.checkpoint.folder(), conversion.writer());
+  return conversion.commit();
+}
 
 // `module`.weight of a plain model, checked against the shape that the config asks for.
 Tensor dense_weight(const Checkpoint& checkpoint, const ModuleInfo& module) {
@@ -108,14 +70,17 @@ bool is_copy(const Checkpoint& checkpoint, const std::string& name,
 
 }  // namespace
 
-ConversionReport quantize_model(const fs::path& source, const fs::path& destination,
+ConversionReport quantize_model(const fs::path& source_folder, const fs::path& destination,
                                 const Scheme& scheme, ThreadPool& pool,
                                 CheckpointWriterOptions writer_options, Progress* progress) {
-  Conversion conversion(source, destination, std::move(writer_options), progress);
-  const Checkpoint& checkpoint = conversion.checkpoint();
-  if (!conversion.config().quantization.is_null()) {
+  Conversion conversion(destination,
+                        {{"command", "quantize"}, {"scheme", scheme.config_json().dump()}}, pool,
+                        std::move(writer_options), progress);
+  Source source(source_folder);
+  const Checkpoint& checkpoint = source.checkpoint;
+  if (!source.config.quantization.is_null()) {
     throw Error("the model is quantized already")
-        .file(conversion.config_file())
+        .file(source.config_file())
         .hint("run `nibble dequantize` first, or start from the original model");
   }
   LoadOptions options;
@@ -123,64 +88,72 @@ ConversionReport quantize_model(const fs::path& source, const fs::path& destinat
   options.skip_modules = scheme.skip_modules();
   std::map<std::string, ModuleInfo> to_quantize;  // by the name of the weight
   std::map<std::string, std::string> tied;        // weight -> the weight that it shares
-  for (const ModuleInfo& module : modules_of(conversion.config(), options)) {
+  ConversionReport& report = conversion.report();
+  for (const ModuleInfo& module : modules_of(source.config, options)) {
     if (!module.tied_to.empty()) {
       tied[module.name + ".weight"] = module.tied_to + ".weight";
     } else if (module.kind == ModuleInfo::Kind::kLinear) {
       if (module.quantizable) to_quantize.emplace(module.name + ".weight", module);
       if (!checkpoint.contains(module.name + ".weight"))
         dense_weight(checkpoint, module);  // throws
-      conversion.count_module(module.quantizable);
+      ++(module.quantizable ? report.modules_converted : report.modules_kept);
     }
   }
 
-  conversion.begin("quantizing");
+  conversion.describe_source(checkpoint);
+  conversion.start("quantizing", checkpoint.total_bytes());
   for (const std::string& name : checkpoint.names()) {
-    const auto found = to_quantize.find(name);
-    if (found != to_quantize.end()) {
-      const ModuleInfo& module = found->second;
-      const Tensor dense = dense_weight(checkpoint, module);
+    conversion.step(name, checkpoint.info(name).nbytes, [&] {
+      const auto found = to_quantize.find(name);
+      if (found == to_quantize.end()) {
+        // transformers writes a tied weight once
+        if (!is_copy(checkpoint, name, tied)) conversion.write(name, checkpoint.tensor(name));
+        return;
+      }
+      const Tensor dense = dense_weight(checkpoint, found->second);
+      prefetch_pages(dense);
       Weight packed;
       try {
         packed = scheme.quantize(dense, pool);
-      } catch (const Interrupted&) {
-        throw;
       } catch (Error& error) {
         throw error.file(checkpoint.file_of(name)).tensor(name);
       }
-      for (NamedTensor& part : scheme.save(packed, module.name)) {
-        conversion.write(std::move(part.name), part.tensor);
+      drop_pages(dense);
+      for (const NamedTensor& part : scheme.save(packed, found->second.name)) {
+        conversion.write(part.name, part.tensor);
       }
-    } else if (!is_copy(checkpoint, name, tied)) {  // transformers writes a tied weight once
-      conversion.write(name, checkpoint.tensor(name));
-    }
-    conversion.step(name);
+    });
   }
-  Json& config = conversion.config_json();
-  if (!dtype_in_config(config, conversion.config_file())) {
+  Json& config = source.config_json;
+  if (!dtype_in_config(config, source.config_file())) {
     set_dtype_in_config(config, main_dtype(checkpoint));
   }
   config["quantization_config"] = scheme.config_json();
-  return conversion.commit();
+  return finish(conversion, source);
 }
 
-ConversionReport dequantize_model(const fs::path& source, const fs::path& destination,
+ConversionReport dequantize_model(const fs::path& source_folder, const fs::path& destination,
                                   std::optional<DType> dtype, ThreadPool& pool,
                                   CheckpointWriterOptions writer_options, Progress* progress) {
-  Conversion conversion(source, destination, std::move(writer_options), progress);
-  const Checkpoint& checkpoint = conversion.checkpoint();
-  if (conversion.config().quantization.is_null()) {
+  Conversion conversion(
+      destination,
+      {{"command", "dequantize"}, {"dtype", dtype ? std::string(torch_name(*dtype)) : "unchanged"}},
+      pool, std::move(writer_options), progress);
+  Source source(source_folder);
+  const Checkpoint& checkpoint = source.checkpoint;
+  if (source.config.quantization.is_null()) {
     throw Error("the model is not quantized: it has no quantization_config")
-        .file(conversion.config_file());
+        .file(source.config_file());
   }
   const std::unique_ptr<Scheme> scheme =
-      make_scheme(conversion.config().quantization, conversion.config_file());
+      make_scheme(source.config.quantization, source.config_file());
   std::map<std::string, ModuleInfo> packed;  // by module name
-  for (const ModuleInfo& module : modules_of(conversion.config())) {
+  ConversionReport& report = conversion.report();
+  for (const ModuleInfo& module : modules_of(source.config)) {
     if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
     const bool convert = scheme->is_packed(checkpoint, module.name);
     if (convert) packed.emplace(module.name, module);
-    conversion.count_module(convert);
+    ++(convert ? report.modules_converted : report.modules_kept);
   }
   // Null for a tensor of no packed module.
   const auto module_of = [&](const std::string& tensor) -> const ModuleInfo* {
@@ -191,26 +164,29 @@ ConversionReport dequantize_model(const fs::path& source, const fs::path& destin
     return nullptr;
   };
 
-  const DType plain =
-      dtype.value_or(dtype_in_config(conversion.config_json(), conversion.config_file())
-                         .value_or(main_dtype(checkpoint)));
-  conversion.begin("dequantizing");
+  const DType plain = dtype.value_or(
+      dtype_in_config(source.config_json, source.config_file()).value_or(main_dtype(checkpoint)));
+  conversion.describe_source(checkpoint);
+  conversion.start("dequantizing", checkpoint.total_bytes());
   for (const std::string& name : checkpoint.names()) {
-    const ModuleInfo* module = module_of(name);
-    if (module && name == module->name + ".weight") {
-      const Weight weight = scheme->load(checkpoint, module->name, module->rows, module->cols);
-      conversion.write(name, dequantize(weight, plain, pool));
-    } else if (!module || name == module->name + ".bias") {
-      const Tensor tensor = checkpoint.tensor(name);
-      const bool cast = dtype && is_float(tensor.dtype());
-      conversion.write(name, cast ? to_dtype(tensor, *dtype) : tensor);
-    }  // else a side tensor of the packing, which goes with it
-    conversion.step(name);
+    conversion.step(name, checkpoint.info(name).nbytes, [&] {
+      const ModuleInfo* module = module_of(name);
+      if (module && name == module->name + ".weight") {
+        const Tensor codes = checkpoint.tensor(name);
+        prefetch_pages(codes);
+        const Weight weight = scheme->load(checkpoint, module->name, module->rows, module->cols);
+        conversion.write_decoded(name, weight, plain);
+        drop_pages(codes);
+      } else if (!module || name == module->name + ".bias") {
+        const Tensor tensor = checkpoint.tensor(name);
+        const bool cast = dtype && is_float(tensor.dtype());
+        conversion.write_cast(name, tensor, cast ? *dtype : tensor.dtype());
+      }  // else a side tensor of the packing, which goes with it
+    });
   }
-  Json& config = conversion.config_json();
-  config.erase("quantization_config");
-  set_dtype_in_config(config, plain);
-  return conversion.commit();
+  source.config_json.erase("quantization_config");
+  set_dtype_in_config(source.config_json, plain);
+  return finish(conversion, source);
 }
 
 }  // namespace nibble

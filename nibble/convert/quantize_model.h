@@ -1,27 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A plain model folder to a quantized one and back, on disk: tensor by tensor, so that memory holds
-// one matrix and its codes, never the model. The result loads in transformers as it does here.
+// the codes of one matrix, never the model (conversion.h). The result loads in transformers as it
+// does here. Both go on with the work of a process that was ended when `writer_options` say so.
 #pragma once
 
-#include <cstdint>
 #include <filesystem>
 #include <optional>
 
 #include "nibble/base/progress.h"
 #include "nibble/base/thread_pool.h"
+#include "nibble/convert/conversion_report.h"
 #include "nibble/io/checkpoint_writer.h"
 #include "nibble/quant/scheme.h"
 
 namespace nibble {
-
-struct ConversionReport {
-  int64_t tensors = 0;                        // written
-  int64_t modules_converted = 0;              // Linear modules quantized or dequantized
-  int64_t modules_kept = 0;                   // Linear modules left as they were
-  int64_t bytes_before = 0, bytes_after = 0;  // of tensor data
-  double seconds = 0;
-};
 
 // Quantizes every Linear module that transformers would convert; every other tensor is copied as it
 // is. config.json gains the scheme's quantization_config; tokenizer, chat template and

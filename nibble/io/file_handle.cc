@@ -2,6 +2,7 @@
 #include "nibble/io/file_handle.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -46,6 +47,24 @@ FileHandle FileHandle::open(const std::filesystem::path& path) {
   return FileHandle(fd, path);
 }
 
+FileHandle FileHandle::reopen(const std::filesystem::path& path) {
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) fail("cannot open file", path);
+  if (::lseek(fd, 0, SEEK_END) < 0) {
+    ::close(fd);
+    fail("cannot seek in file", path);
+  }
+  return FileHandle(fd, path);
+}
+
+std::optional<FileHandle> FileHandle::lock_folder(const std::filesystem::path& folder) {
+  const int fd = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return std::nullopt;
+  FileHandle handle(fd, folder);
+  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) return std::nullopt;
+  return handle;
+}
+
 void FileHandle::append(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
@@ -80,6 +99,39 @@ void FileHandle::append_range(const FileHandle& from, int64_t offset, int64_t co
     offset += n;
     count -= n;
   }
+}
+
+void FileHandle::write_at(int64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd_, bytes.data(), bytes.size(), offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("cannot write file", path_);
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += n;
+  }
+}
+
+size_t FileHandle::read_at(int64_t offset, std::span<std::byte> out) const {
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t n =
+        ::pread(fd_, out.data() + done, out.size() - done, offset + static_cast<int64_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail("cannot read file", path_);
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  return done;
+}
+
+void FileHandle::truncate(int64_t size) {
+  if (::ftruncate(fd_, size) != 0 || ::lseek(fd_, size, SEEK_SET) < 0) {
+    fail("cannot shorten file", path_);
+  }
+}
+
+void FileHandle::start_writeback(int64_t offset, int64_t count) noexcept {
+  ::sync_file_range(fd_, offset, count, SYNC_FILE_RANGE_WRITE);  // advice: it may fail
 }
 
 void FileHandle::flush() {

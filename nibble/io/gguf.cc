@@ -41,16 +41,18 @@ void round_to(std::span<const float> from, std::span<T> to) {
   }
 }
 
+// Rows of `out` [rows, columns] from row `begin` of the tensor on.
 template <typename T>
-void decode_rounded(const GgufFile& file, const GgufTensorInfo& info, std::span<T> out) {
-  if (out.empty()) return;
-  const int64_t rows_at_once = std::clamp<int64_t>(kDecodePiece / info.columns, 1, info.rows);
+void decode_rounded(const GgufFile& file, const GgufTensorInfo& info, int64_t begin, Tensor& out) {
+  const int64_t rows = out.dim(0);
+  if (out.numel() == 0) return;
+  const int64_t rows_at_once = std::clamp<int64_t>(kDecodePiece / info.columns, 1, rows);
   std::vector<float> piece(static_cast<size_t>(rows_at_once * info.columns));
-  for (int64_t begin = 0; begin < info.rows; begin += rows_at_once) {
-    const int64_t end = std::min(info.rows, begin + rows_at_once);
-    const auto floats = std::span(piece).first(static_cast<size_t>((end - begin) * info.columns));
-    file.decode_rows(info, begin, end, floats);
-    round_to<T>(floats, out.subspan(static_cast<size_t>(begin * info.columns), floats.size()));
+  for (int64_t done = 0; done < rows; done += rows_at_once) {
+    Tensor part = out.slice_rows(done, std::min(rows, done + rows_at_once));
+    const auto floats = std::span(piece).first(static_cast<size_t>(part.numel()));
+    file.decode_rows(info, begin + done, begin + done + part.dim(0), floats);
+    round_to<T>(floats, part.mutable_data<T>());
   }
 }
 
@@ -86,8 +88,7 @@ std::span<const std::byte> GgufFile::raw_bytes(const GgufTensorInfo& info) const
   return file_->bytes().subspan(static_cast<size_t>(info.offset), static_cast<size_t>(info.nbytes));
 }
 
-void GgufFile::decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t end,
-                           std::span<float> out) const {
+void GgufFile::check_rows(const GgufTensorInfo& info, int64_t begin, int64_t end) const {
   if (begin < 0 || begin > end || end > info.rows) {
     throw Error("rows out of range")
         .file(path_)
@@ -95,6 +96,11 @@ void GgufFile::decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t en
         .expected(fmt::format("rows of {}", info.rows))
         .got(fmt::format("[{}, {})", begin, end));
   }
+}
+
+void GgufFile::decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t end,
+                           std::span<float> out) const {
+  check_rows(info, begin, end);
   const auto row_bytes = static_cast<size_t>(info.rows == 0 ? 0 : info.nbytes / info.rows);
   try {
     decode_blocks(info.type,
@@ -106,8 +112,9 @@ void GgufFile::decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t en
   }
 }
 
-Tensor GgufFile::decode(std::string_view name, DType target) const {
-  const GgufTensorInfo& info = tensor(name);
+Tensor GgufFile::decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t end,
+                             DType target) const {
+  check_rows(info, begin, end);
   if (target != DType::kF32 && target != DType::kBF16 && target != DType::kF16) {
     throw Error("tensor cannot be decoded to this dtype")
         .file(path_)
@@ -118,23 +125,29 @@ Tensor GgufFile::decode(std::string_view name, DType target) const {
   // A mapping starts on a page; an alignment below the element's is legal though odd.
   if (stored_dtype(info.type) == target && info.offset % size_of(target) == 0) {
     auto* data = const_cast<std::byte*>(file_->bytes().data());  // writable = false
-    return Tensor(target, info.shape,
-                  std::make_shared<Buffer>(Device{}, data, file_->bytes().size(), file_, false),
-                  info.offset);
+    const Tensor window(
+        target, {info.rows, info.columns},
+        std::make_shared<Buffer>(Device{}, data, file_->bytes().size(), file_, false), info.offset);
+    return window.slice_rows(begin, end);
   }
-  Tensor out = Tensor::empty(target, info.shape);
+  Tensor out = Tensor::empty(target, {end - begin, info.columns});
   switch (target) {
     case DType::kF32:
-      decode_rows(info, 0, info.rows, out.mutable_data<float>());
+      decode_rows(info, begin, end, out.mutable_data<float>());
       break;
     case DType::kBF16:
-      decode_rounded(*this, info, out.mutable_data<bf16>());
+      decode_rounded<bf16>(*this, info, begin, out);
       break;
     default:
-      decode_rounded(*this, info, out.mutable_data<fp16>());
+      decode_rounded<fp16>(*this, info, begin, out);
       break;
   }
   return out;
+}
+
+Tensor GgufFile::decode(std::string_view name, DType target) const {
+  const GgufTensorInfo& info = tensor(name);
+  return decode_rows(info, 0, info.rows, target).reshape(info.shape);
 }
 
 }  // namespace nibble

@@ -58,12 +58,17 @@ class GgufFile {
   void decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t end,
                    std::span<float> out) const;
 
-  // The whole tensor as F32, BF16 or F16 (rounded to nearest even from the fp32 value). A tensor
-  // stored in the target dtype comes as a read-only window on the file.
+  // Rows [begin, end) as [end - begin, columns] of F32, BF16 or F16 (rounded to nearest even from
+  // the fp32 value). A tensor stored in the target dtype comes as a read-only window on the file.
+  Tensor decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t end, DType target) const;
+
+  // The whole tensor in its shape, in the same way.
   Tensor decode(std::string_view name, DType target) const;
 
  private:
   friend class GgufParser;
+
+  void check_rows(const GgufTensorInfo& info, int64_t begin, int64_t end) const;
 
   std::filesystem::path path_;
   std::shared_ptr<const MappedFile> file_;

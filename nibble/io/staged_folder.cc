@@ -34,11 +34,39 @@ bool on_another_device(const fs::path& a, const fs::path& b) {
          of_a.st_dev != of_b.st_dev;
 }
 
+// What a folder keeps when it is renamed or exchanged; empty when there is none.
+std::string identity_of(const fs::path& folder) {
+  struct stat status{};
+  if (::stat(folder.c_str(), &status) != 0) return "";
+  return fmt::format("{}:{}", status.st_dev, status.st_ino);
+}
+
 void rename_or_throw(const fs::path& from, const fs::path& to) {
   std::error_code failure;
   fs::rename(from, to, failure);
   if (failure) throw Error("cannot move into place").file(to).got(failure.message());
 }
+
+// Calls visit(folder) for the work folders of a resolved destination.
+template <typename Visit>
+void for_each_work_folder(const fs::path& destination, const Visit& visit) {
+  constexpr std::string_view kSuffix = ".tmp";
+  constexpr size_t kDigits = 8;
+  const std::string prefix = fmt::format(".{}.", destination.filename().string());
+  for (const fs::path& parent : {destination.parent_path(), destination}) {
+    std::error_code failure;
+    for (const auto& entry : fs::directory_iterator(parent, failure)) {
+      const std::string name = entry.path().filename().string();
+      const bool fits =
+          name.size() == prefix.size() + kDigits + kSuffix.size() && name.starts_with(prefix) &&
+          name.ends_with(kSuffix) &&
+          name.find_first_not_of("0123456789abcdef", prefix.size()) == prefix.size() + kDigits;
+      if (fits && fs::is_directory(entry.symlink_status())) visit(entry.path());
+    }
+  }
+}
+
+fs::path replaced_in(const fs::path& staging) { return staging / "replaced"; }
 
 // Renames that can be taken back, newest first.
 class Moves {
@@ -90,7 +118,44 @@ StagedFolder::StagedFolder(const fs::path& destination) : destination_(resolve(d
   }
 }
 
-StagedFolder::~StagedFolder() { clean_up(); }
+StagedFolder::StagedFolder(const fs::path& destination, const fs::path& abandoned)
+    : destination_(resolve(destination)), lock_(FileHandle::lock_folder(abandoned)) {
+  if (!lock_) throw Error("another process works on this destination").file(destination);
+  set_staging(abandoned);
+}
+
+StagedFolder::~StagedFolder() {
+  if (!keep_) clean_up();
+}
+
+std::vector<fs::path> StagedFolder::abandoned(const fs::path& destination) {
+  std::vector<fs::path> folders;
+  for_each_work_folder(resolve(destination), [&](const fs::path& folder) {
+    if (FileHandle::lock_folder(folder)) folders.push_back(folder);
+  });
+  return folders;
+}
+
+void StagedFolder::remove_abandoned(const fs::path& destination) {
+  const std::vector<fs::path> folders = abandoned(destination);
+  std::error_code ignored;
+  for (const fs::path& folder : folders) {
+    const fs::path replaced = replaced_in(folder);
+    if (!fs::is_directory(replaced, ignored) || fs::is_empty(replaced, ignored)) continue;
+    throw Error("a process was ended while it replaced the files of this folder")
+        .file(destination)
+        .hint(fmt::format("run the same command with --resume to complete it, or move the old "
+                          "files back from {}",
+                          replaced.string()));
+  }
+  for (const fs::path& folder : folders) fs::remove_all(folder, ignored);
+}
+
+void StagedFolder::set_staging(const fs::path& folder) {
+  staging_ = folder;
+  built_ = staging_ / "built";
+  replaced_ = replaced_in(staging_);
+}
 
 void StagedFolder::create_staging() {
   const fs::path beside = destination_.parent_path();
@@ -101,9 +166,9 @@ void StagedFolder::create_staging() {
         fmt::format(".{}.{:08x}.tmp", destination_.filename().string(), random());
     const fs::path candidate = (inside ? destination_ : beside) / name;
     if (fs::create_directory(candidate)) {
-      staging_ = candidate;
-      built_ = staging_ / "built";
-      replaced_ = staging_ / "replaced";
+      // Where the file system knows no locks, nobody takes it for abandoned.
+      if (auto lock = FileHandle::lock_folder(candidate)) lock_.emplace(std::move(*lock));
+      set_staging(candidate);
       fs::create_directory(built_);
       return;
     }
@@ -113,7 +178,10 @@ void StagedFolder::create_staging() {
 
 void StagedFolder::clean_up() noexcept {
   std::error_code ignored;
-  if (!staging_.empty()) fs::remove_all(staging_, ignored);
+  if (!staging_.empty()) {
+    fs::remove_all(built_, ignored);  // the journal, which tells about them, after the files
+    fs::remove_all(staging_, ignored);
+  }
   // Only those still empty: someone else may have put something there meanwhile.
   for (auto parent = created_parents_.rbegin(); parent != created_parents_.rend(); ++parent) {
     fs::remove(*parent, ignored);
@@ -127,14 +195,23 @@ bool StagedFolder::destination_in_use() const {
                      [&](const fs::directory_entry& entry) { return entry.path() != staging_; });
 }
 
+std::string StagedFolder::identity() const { return identity_of(built_); }
+
+bool StagedFolder::is_in_place(const std::string& identity) const {
+  return !identity.empty() && identity_of(destination_) == identity;
+}
+
 void StagedFolder::commit(const std::vector<std::string>& names,
                           const std::function<bool(std::string_view)>& is_stale) {
   try {
-    flush_folder(built_);
-    if (!fs::exists(destination_) || fs::is_empty(destination_)) {
-      rename_or_throw(built_, destination_);
-    } else if (is_inside() || !exchange_folders(built_, destination_, is_stale)) {
-      move_files(names, is_stale);
+    if (fs::exists(built_)) {  // else the rename below is done
+      flush_folder(built_);
+      if (!fs::exists(destination_) || fs::is_empty(destination_)) {
+        rename_or_throw(built_, destination_);
+      } else if (is_inside() || fs::exists(replaced_) ||  // moving has begun
+                 !exchange_folders(built_, destination_, is_stale)) {
+        move_files(names, is_stale);
+      }
     }
     created_parents_.clear();
     flush_folder(destination_.parent_path());
@@ -147,6 +224,7 @@ void StagedFolder::commit(const std::vector<std::string>& names,
 void StagedFolder::move_files(const std::vector<std::string>& names,
                               const std::function<bool(std::string_view)>& is_stale) {
   fs::create_directory(replaced_);
+  const bool taken_over = !fs::is_empty(replaced_);  // by a process that died in here
   std::vector<std::string> stale;
   for (const auto& entry : fs::directory_iterator(destination_)) {
     std::string name = entry.path().filename().string();
@@ -157,6 +235,7 @@ void StagedFolder::move_files(const std::vector<std::string>& names,
   Moves moves;
   try {
     for (const std::string& name : names) {
+      if (!fs::exists(built_ / name) && fs::exists(destination_ / name)) continue;  // moved before
       const fs::file_status old = fs::symlink_status(destination_ / name);
       if (fs::is_directory(old)) {
         throw Error("a folder stands where a file must go").file(destination_ / name);
@@ -168,7 +247,7 @@ void StagedFolder::move_files(const std::vector<std::string>& names,
     flush_folder(destination_);
   } catch (...) {
     // Old files that cannot go back must not go away with the staging folder.
-    if (!moves.undo()) staging_.clear();
+    if (!moves.undo() || taken_over) staging_.clear();
     throw;
   }
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "nibble/base/error.h"
+#include "nibble/io/page_advice.h"
 #include "nibble/quant/skip_modules.h"
 
 namespace nibble {
@@ -117,7 +118,9 @@ struct WeightLoader::State {
   Weight quantized(const std::string& name, int64_t rows, int64_t cols) {
     const Tensor dense = dense_matrix(name, rows, cols);
     try {
-      return options.quantize_with->quantize(dense, *pool);
+      Weight weight = options.quantize_with->quantize(dense, *pool);
+      drop_pages(checkpoint->tensor(name));
+      return weight;
     } catch (const Interrupted&) {
       throw;
     } catch (Error& error) {

@@ -18,6 +18,13 @@
 namespace nibble {
 namespace {
 
+ConversionReport convert(const std::filesystem::path& source,
+                         const std::filesystem::path& destination, std::optional<DType> dtype,
+                         CheckpointWriterOptions options = {}) {
+  ThreadPool pool(2);
+  return convert_model(source, destination, dtype, pool, std::move(options));
+}
+
 namespace fs = std::filesystem;
 
 fs::path golden(const std::string& name) { return paths::golden("io") / "torch" / name; }
@@ -39,7 +46,7 @@ TEST(ConvertModel, APickleBecomesTheTensorsThatTorchLoads) {
        {"dtypes", "dtypes_legacy", "views", "views_legacy", "parameters"}) {
     SCOPED_TRACE(name);
     const fs::path out = folder / name;
-    convert_model(golden(name + ".bin"), out, std::nullopt);
+    convert(golden(name + ".bin"), out, std::nullopt);
     expect_same(Checkpoint::open(out), Checkpoint::open(golden(name + ".safetensors")));
   }
 }
@@ -48,7 +55,7 @@ TEST(ConvertModel, TiedWeightsAreSavedOnceAsTransformersSavesThem) {
   testing::ScratchFolder folder;
   CheckpointWriterOptions options;
   options.max_shard_size = 2000;
-  convert_model(golden("tied_model"), folder / "out", std::nullopt, options);
+  convert(golden("tied_model"), folder / "out", std::nullopt, options);
   const Checkpoint found = Checkpoint::open(folder / "out");
   EXPECT_FALSE(found.contains("lm_head.weight"));
   expect_same(found, Checkpoint::open(golden("tied_model_saved")));
@@ -64,13 +71,13 @@ TEST(ConvertModel, WeightsThatTheConfigDoesNotTieAreAllSaved) {
   nlohmann::ordered_json config = read_json_file(folder / "source/config.json");
   config["tie_word_embeddings"] = false;
   write_json_file(folder / "source/config.json", config);
-  convert_model(folder / "source", folder / "out", std::nullopt);
+  convert(folder / "source", folder / "out", std::nullopt);
   EXPECT_TRUE(Checkpoint::open(folder / "out").contains("lm_head.weight"));
 }
 
 TEST(ConvertModel, WithoutAConfigTheFileSaysWhichNamesItDropped) {
   testing::ScratchFolder folder;
-  convert_model(golden("tied.bin"), folder / "out", std::nullopt);
+  convert(golden("tied.bin"), folder / "out", std::nullopt);
   const Checkpoint found = Checkpoint::open(folder / "out");
   EXPECT_FALSE(found.contains("head.weight"));
   EXPECT_EQ(found.files()[0].metadata(), (std::map<std::string, std::string>{
@@ -79,7 +86,7 @@ TEST(ConvertModel, WithoutAConfigTheFileSaysWhichNamesItDropped) {
 
 TEST(ConvertModel, CastsEightBitFloatsToo) {
   testing::ScratchFolder folder;
-  convert_model(golden("dtypes.bin"), folder / "out", DType::kF16);
+  convert(golden("dtypes.bin"), folder / "out", DType::kF16);
   const Checkpoint found = Checkpoint::open(folder / "out");
   const Checkpoint source = Checkpoint::open(golden("dtypes.bin"));
   for (const std::string& name : found.names()) {
@@ -94,7 +101,7 @@ TEST(ConvertModel, APickledModelIsQuantizedLikeItsSafetensors) {
   BitsAndBytesConfig config;
   config.load_in_4bit = true;
   const auto scheme = make_scheme(config);
-  convert_model(golden("tied_model"), folder / "plain", std::nullopt);
+  convert(golden("tied_model"), folder / "plain", std::nullopt);
   quantize_model(golden("tied_model"), folder / "of_pickle", *scheme, pool);
   quantize_model(folder / "plain", folder / "of_plain", *scheme, pool);
   expect_same(Checkpoint::open(folder / "of_pickle"), Checkpoint::open(folder / "of_plain"));
@@ -105,7 +112,7 @@ TEST(ConvertModel, ReplacingAPickledModelLeavesNoPickleBehind) {
   fs::copy(golden("tied_model"), folder / "m");
   CheckpointWriterOptions options;
   options.overwrite = true;
-  convert_model(folder / "m", folder / "m", std::nullopt, options);
+  convert(folder / "m", folder / "m", std::nullopt, options);
   EXPECT_FALSE(fs::exists(folder / "m/pytorch_model.bin"));
   EXPECT_TRUE(fs::exists(folder / "m/model.safetensors"));
   EXPECT_TRUE(fs::exists(folder / "m/config.json"));

@@ -100,7 +100,7 @@ class GgufImportTest : public ::testing::Test {
 
   ConversionReport import(std::optional<DType> dtype = std::nullopt) {
     gguf_.write(file_);
-    return import_gguf(file_, out_, dtype);
+    return import_gguf(file_, out_, dtype, pool_);
   }
 
   void expect_failure(const std::string& says) {
@@ -115,6 +115,7 @@ class GgufImportTest : public ::testing::Test {
 
   testing::ScratchFolder folder_;
   const fs::path file_ = folder_ / "model.gguf", out_ = folder_ / "out";
+  ThreadPool pool_{2};
   testing::TinyModel model_;
   testing::GgufWriter gguf_;
 };

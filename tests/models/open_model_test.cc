@@ -103,7 +103,7 @@ TEST(OpenModel, NothingToQuantizeIsWarnedOf) {
 
 class Steps : public Progress {
  public:
-  void begin(std::string_view what, int64_t total_steps) override {
+  void begin(std::string_view what, int64_t total_steps, Unit) override {
     job = what;
     total = total_steps;
   }
