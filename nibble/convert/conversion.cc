@@ -2,6 +2,7 @@
 #include "nibble/convert/conversion.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <set>
@@ -64,6 +65,9 @@ void Conversion::step(const std::string& name, int64_t bytes, const std::functio
   if (!writer_->is_done(name)) {
     body();
     writer_->mark_done(name);
+    // Else glibc keeps the freed codes of every matrix: the small allocations that follow bite off
+    // a little, and the next matrix, of the same size, no longer fits into the hole.
+    ::malloc_trim(0);
   }
   try {
     if (progress_) progress_->advance(bytes, name);
