@@ -181,7 +181,7 @@ ConversionReport import_gguf(const std::filesystem::path& path,
         model.interleaved_rope && is_query_or_key(name) ? model.head_dim : int64_t{0};
     conversion.step(name, info.nbytes, [&] {
       const auto rows_of = [&](int64_t begin, int64_t end) {
-        const Tensor rows = file.decode_rows(info, begin, end, target);
+        const Tensor rows = file.decode_rows_as(info, begin, end, target);
         if (head_dim == 0) return rows;
         // A bias is one row of GGUF, of which each element belongs to a row of the matrix.
         return rows_to_half_split(info.shape.size() < 2 ? rows.reshape(info.shape) : rows,

@@ -112,8 +112,8 @@ void GgufFile::decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t en
   }
 }
 
-Tensor GgufFile::decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t end,
-                             DType target) const {
+Tensor GgufFile::decode_rows_as(const GgufTensorInfo& info, int64_t begin, int64_t end,
+                                DType target) const {
   check_rows(info, begin, end);
   if (target != DType::kF32 && target != DType::kBF16 && target != DType::kF16) {
     throw Error("tensor cannot be decoded to this dtype")
@@ -147,7 +147,7 @@ Tensor GgufFile::decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t 
 
 Tensor GgufFile::decode(std::string_view name, DType target) const {
   const GgufTensorInfo& info = tensor(name);
-  return decode_rows(info, 0, info.rows, target).reshape(info.shape);
+  return decode_rows_as(info, 0, info.rows, target).reshape(info.shape);
 }
 
 }  // namespace nibble

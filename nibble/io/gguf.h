@@ -60,7 +60,7 @@ class GgufFile {
 
   // Rows [begin, end) as [end - begin, columns] of F32, BF16 or F16 (rounded to nearest even from
   // the fp32 value). A tensor stored in the target dtype comes as a read-only window on the file.
-  Tensor decode_rows(const GgufTensorInfo& info, int64_t begin, int64_t end, DType target) const;
+  Tensor decode_rows_as(const GgufTensorInfo& info, int64_t begin, int64_t end, DType target) const;
 
   // The whole tensor in its shape, in the same way.
   Tensor decode(std::string_view name, DType target) const;
