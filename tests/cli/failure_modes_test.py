@@ -183,7 +183,10 @@ class FailureModes(unittest.TestCase):
                     elif process.returncode != -number:
                         self.assertEqual((process.returncode, errors),
                                          (130, "nibble: interrupted\n"))
-                    self.assert_only_the_old_model_stands()
+                    self.assertEqual(snapshot(self.out), self.old)
+                    others = set(os.listdir(self.folder / "disk")) - {"out"}
+                    # What is finished waits for --resume.
+                    self.assertTrue(all(name.endswith(".tmp") for name in others), others)
 
     def test_killed_at_any_moment(self):
         new = self.new_model()
