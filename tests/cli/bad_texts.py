@@ -184,27 +184,28 @@ TOKENIZERS = [
 ]
 
 TEMPLATES = [
-    ("not closed", "{% if x %}", "chat template, line 1: the template ends before {% endif %}"),
+    ("not closed", "{% if x %}", "model: chat template, line 1: the template ends before {% "
+                                 "endif %}"),
     ("an unknown statement", "{% import 'os' %}",
-     "chat template, line 1: a chat template can not load other templates"),
+     "model: chat template, line 1: a chat template can not load other templates"),
     ("an unknown filter", "{{ messages | alien }}",
-     "chat template, line 1: there is no filter 'alien'"),
+     "model: chat template, line 1: there is no filter 'alien'"),
     ("an attribute that is not there", "{{ messages.a.b }}",
-     "chat template, line 1: 'list' has no attribute 'a'"),
+     "model: chat template, line 1: 'list object' has no attribute 'a'"),
     ("a refusal", "{{ raise_exception('no\\nsystem \\x1b[2J') }}",
-     "chat template, line 1: the template says: no\\x0asystem \\x1b[2J"),
+     "model: chat template, line 1: the template says: no\\x0asystem \\x1b[2J"),
     ("a way into the host", "{{ ''.__class__.__mro__ }}",
-     "chat template, line 1: attribute '__class__' is not accessible"),
+     "model: chat template, line 1: attribute '__class__' is not accessible"),
     ("a loop without end", "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}"
-     "{% endfor %}", "chat template, line 1: the template takes too many steps"),
+     "{% endfor %}", "model: chat template, line 1: the template takes too many steps"),
     ("a macro that calls itself", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-     "chat template, line 1: the template recurses too deeply"),
+     "model: chat template, line 1: the template recurses too deeply"),
     ("a string without end", "{% set ns = namespace(s='aaaaaaaa') %}{% for i in range(99) %}"
      "{% set ns.s = ns.s ~ ns.s %}{% endfor %}",
-     "chat template, line 1: the template builds too many values"),
-    ("a division by zero", "{{ 1 // 0 }}", "chat template, line 1: division by zero"),
+     "model: chat template, line 1: the template builds too many values"),
+    ("a division by zero", "{{ 1 // 0 }}", "model: chat template, line 1: division by zero"),
     ("brackets nested 1000 deep", "{{ " + "(" * 1000 + ")" * 1000 + " }}",
-     "chat template, the template is nested too deeply"),
+     "model: chat template, the template is nested too deeply"),
 ]
 
 OPTIONS = [

@@ -182,8 +182,8 @@ FOLDERS = [
          "model/model.safetensors.index.json: tensor 'model.layers.0.mlp.up_proj.weight': "
          "index of shards is malformed: expected a file name, got number"),
     Case("an index that leads out of the folder", RUN, index({UP: "../secret.safetensors"}),
-         "model/model.safetensors.index.json: tensor 'model.layers.0.mlp.up_proj.weight': "
-         "index of shards names a file that is not allowed: expected a .safetensors file in "
+         "model/model.safetensors.index.json: tensor 'model.layers.0.mlp.up_proj.weight': index "
+         "of shards names a file that is not allowed: expected a .safetensors or .bin file in "
          "the same folder, got ../secret.safetensors"),
     Case("an index that names a missing shard", RUN,
          index({UP: "model-00002-of-00002.safetensors"}),
