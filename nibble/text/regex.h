@@ -2,8 +2,6 @@
 //
 // A compiled regular expression of tokenizer.json. It finds what Oniguruma finds for the same
 // pattern, but runs on PCRE2 with its JIT. Thread-safe once built; a RegexScan is for one thread.
-// PCRE2 10.42 knows Unicode 14: characters that came later (1.3 % of all code points, none of a
-// living script's everyday letters) count as unassigned here and not in the tokenizers library.
 #pragma once
 
 #include <cstddef>

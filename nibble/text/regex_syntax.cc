@@ -3,14 +3,17 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <unicode/uchar.h>
 
 #include <algorithm>
 #include <cctype>
+#include <initializer_list>
 #include <utility>
 #include <vector>
 
 #include "nibble/base/error.h"
 #include "nibble/base/utf8.h"
+#include "nibble/text/unicode_updates.h"
 
 namespace nibble {
 namespace {
@@ -19,38 +22,66 @@ namespace {
 constexpr std::string_view kSpace =
     "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}"
     "\\x{205f}\\x{3000}";
-constexpr std::string_view kPosixWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
-// For \w Latin-1's superscripts and fractions count, too, though not those of other blocks.
-constexpr std::string_view kWord =
-    "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}";
 constexpr std::string_view kHexDigit = "0-9a-fA-F";
 constexpr int kMaxNesting = 100;  // groups and classes; deeper ones would exhaust the stack
+// Bytes of a pattern: a property of five bytes may become a kilobyte. PCRE2 compiles no longer ones.
+constexpr size_t kMaxPattern = 1 << 16;
 
-// The class body for \s, \w, \h (and, negated, \S, \W, \H); empty for every other letter.
-std::string_view shorthand(char letter) {
+// \p{name} as the inside of a character class, with the characters that PCRE2 does not know yet.
+std::string property_body(std::string_view name) {
+  // A bare script name means Script_Extensions to PCRE2, and Script to Oniguruma.
+  const bool script =
+      name.size() > 2 && u_getPropertyValueEnum(UCHAR_SCRIPT, std::string(name).c_str()) >= 0;
+  std::string body = fmt::format("\\p{{{}{}}}", script ? "sc:" : "", name);
+  for (const PropertyRange& range : kNewProperties) {
+    const bool of_group = name.size() == 1 && range.property.size() == 2;  // L has all of Lu, Ll...
+    if (name != (of_group ? range.property.substr(0, 1) : range.property)) continue;
+    body += fmt::format("\\x{{{:x}}}", static_cast<uint32_t>(range.first));
+    if (range.last != range.first) {
+      body += fmt::format("-\\x{{{:x}}}", static_cast<uint32_t>(range.last));
+    }
+  }
+  return body;
+}
+
+std::string property_bodies(std::initializer_list<std::string_view> names) {
+  std::string out;
+  for (std::string_view name : names) out += property_body(name);
+  return out;
+}
+
+std::string word_body() { return property_bodies({"Alphabetic", "M", "Nd", "Pc"}); }
+
+// For \w Latin-1's superscripts and fractions count, too, though not those of other blocks.
+std::string shorthand_word_body() { return word_body() + "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"; }
+
+// The class body for \s, \w, \d, \h (and, negated, \S, \W, \D, \H); empty for every other letter.
+std::string shorthand(char letter) {
   switch (std::tolower(static_cast<unsigned char>(letter))) {
     case 's':
-      return kSpace;
+      return std::string(kSpace);
     case 'w':
-      return kWord;
+      return shorthand_word_body();
+    case 'd':
+      return property_body("Nd");
     case 'h':
-      return kHexDigit;
+      return std::string(kHexDigit);
     default:
       return {};
   }
 }
 
 // The class body for [:name:]; empty when there is no such name.
-std::string_view posix_class(std::string_view name) {
-  if (name == "alpha") return "\\p{Alphabetic}";
-  if (name == "digit") return "\\p{Nd}";
-  if (name == "alnum") return "\\p{Alphabetic}\\p{Nd}";
-  if (name == "upper") return "\\p{Uppercase}";
-  if (name == "lower") return "\\p{Lowercase}";
-  if (name == "punct") return "\\p{P}\\p{S}";
-  if (name == "space") return kSpace;
-  if (name == "word") return kPosixWord;
-  if (name == "xdigit") return kHexDigit;
+std::string posix_class(std::string_view name) {
+  if (name == "alpha") return property_body("Alphabetic");
+  if (name == "digit") return property_body("Nd");
+  if (name == "alnum") return property_bodies({"Alphabetic", "Nd"});
+  if (name == "upper") return property_body("Uppercase");
+  if (name == "lower") return property_body("Lowercase");
+  if (name == "punct") return property_bodies({"P", "S"});
+  if (name == "space") return std::string(kSpace);
+  if (name == "word") return word_body();
+  if (name == "xdigit") return std::string(kHexDigit);
   return {};
 }
 
@@ -61,6 +92,7 @@ class Translator {
   explicit Translator(std::string_view pattern) : in_(pattern) {}
 
   std::string run() {
+    if (in_.size() > kMaxPattern) fail("more than 65536 bytes");
     while (!done()) step();
     if (!group_starts_.empty()) fail("an unclosed group");
     return std::move(out_);
@@ -142,7 +174,7 @@ class Translator {
   // A backslash and what belongs to it, outside of classes.
   void escape(std::string& out) {
     const char letter = peek(1);
-    if (const std::string_view body = shorthand(letter); !body.empty()) {
+    if (const std::string body = shorthand(letter); !body.empty()) {
       out += is_upper(letter) ? "[^" : "[";
       out += body;
       out += ']';
@@ -151,9 +183,15 @@ class Translator {
     }
     if (letter == 'b' || letter == 'B') {
       // A word on just one side; or, for \B, on both or none.
-      out += letter == 'b' ? fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", kWord)
-                           : fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", kWord);
+      const std::string word = shorthand_word_body();
+      out += letter == 'b' ? fmt::format("(?:(?<=[{0}])(?![{0}])|(?<![{0}])(?=[{0}]))", word)
+                           : fmt::format("(?:(?<=[{0}])(?=[{0}])|(?<![{0}])(?![{0}]))", word);
       at_ += 2;
+      return;
+    }
+    if (letter == 'p' || letter == 'P') {
+      const Property property = read_property();
+      out += fmt::format("[{}{}]", property.negated ? "^" : "", property.body);
       return;
     }
     plain_escape(out);
@@ -163,7 +201,6 @@ class Translator {
   void plain_escape(std::string& out) {
     const char letter = peek(1);
     if (letter == '\0') fail("a backslash at the end");
-    if (letter == 'p' || letter == 'P') return property(out);
     if (letter == 'u') return code_point(out, 4, 2);
     if (letter == 'x') {
       if (peek(2) == '{') {
@@ -176,7 +213,7 @@ class Translator {
       return code_point(out, 2, 2);
     }
     // These letters exist in Oniguruma with another meaning than in PCRE2, or in PCRE2 only.
-    static constexpr std::string_view kSame = "dDtnrfveaAzZGR0";
+    static constexpr std::string_view kSame = "tnrfveaAzZGR0";
     const auto byte = static_cast<unsigned char>(letter);
     if (std::isalnum(byte) && kSame.find(letter) == std::string_view::npos) {
       fail(std::string("the escape \\") + letter);
@@ -185,7 +222,12 @@ class Translator {
     at_ += 1 + utf8_length(letter);
   }
 
-  void property(std::string& out) {
+  struct Property {
+    std::string body;  // the inside of a character class
+    bool negated;
+  };
+
+  Property read_property() {
     const size_t close = in_.find('}', at_);
     if (peek(2) != '{' || close == std::string_view::npos) fail("a \\p without {name}");
     std::string_view name = in_.substr(at_ + 3, close - at_ - 3);
@@ -194,10 +236,8 @@ class Translator {
       negated = !negated;
       name.remove_prefix(1);
     }
-    out += negated ? "\\P{" : "\\p{";
-    out += name;
-    out += '}';
     at_ = close + 1;
+    return {property_body(name), negated};
   }
 
   // \uHHHH or \xHH.
@@ -350,7 +390,7 @@ class Translator {
     std::string_view name = in_.substr(at_ + 2, close - at_ - 2);
     const bool negated = name.starts_with('^');
     if (negated) name.remove_prefix(1);
-    const std::string_view body = posix_class(name);
+    const std::string body = posix_class(name);
     if (body.empty()) fail("an unknown [:name:]");
     if (negated) {
       operand.nested.push_back(fmt::format("[^{}]", body));
@@ -362,13 +402,20 @@ class Translator {
 
   void class_escape(Operand& operand) {
     const char letter = peek(1);
-    if (const std::string_view body = shorthand(letter); !body.empty()) {
+    if (const std::string body = shorthand(letter); !body.empty()) {
       if (is_upper(letter)) {
         operand.nested.push_back(fmt::format("[^{}]", body));
       } else {
         operand.items += body;
       }
       at_ += 2;
+    } else if (letter == 'p' || letter == 'P') {
+      const Property property = read_property();
+      if (property.negated) {
+        operand.nested.push_back(fmt::format("[^{}]", property.body));
+      } else {
+        operand.items += property.body;
+      }
     } else if (letter == 'b') {
       operand.items += "\\x08";
       at_ += 2;

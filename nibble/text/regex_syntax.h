@@ -13,6 +13,8 @@ namespace nibble {
 // Throws Error naming the construct when it has no equal. What differs between the two:
 //   \s \w \h      other sets of characters than PCRE2's (white space has no U+180E, words have
 //                 marks, \h is a hexadecimal digit); likewise [:punct:] and its kin
+//   \p{..} \d    Unicode 16 where PCRE2 has an older version (unicode_updates.h); a script's name
+//                means Script, not Script_Extensions
 //   ^ $           always at line ends; $ does not match behind a final line feed
 //   (?m)          lets the dot match line feeds, which PCRE2 spells (?s)
 //   [a[bc]] [a&&b]  unions and intersections of character classes
