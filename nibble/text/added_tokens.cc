@@ -50,6 +50,12 @@ auto child_of(auto& children, char byte) {
 }  // namespace
 
 void TokenTrie::add(std::string_view text, int32_t value) {
+  if (empty()) {
+    shared_start_ = text;
+  } else {
+    const auto [end, other] = std::ranges::mismatch(shared_start_, text);
+    shared_start_.erase(end, shared_start_.end());
+  }
   starts_[static_cast<unsigned char>(text[0])] = true;
   size_t node = 0;
   for (char byte : text) {
@@ -80,6 +86,23 @@ size_t TokenTrie::match(std::string_view text, size_t at, int32_t& value) const 
     }
   }
   return longest;
+}
+
+size_t TokenTrie::next_start(std::string_view text, size_t at) const {
+  if (shared_start_.empty()) {
+    while (at < text.size() && !starts_[static_cast<unsigned char>(text[at])]) ++at;
+    return at;
+  }
+  // The last byte that all share is mostly the rarest one: "|" of "<|", "<" behind a space mark.
+  const size_t behind = shared_start_.size() - 1;
+  for (at += behind; at < text.size(); ++at) {
+    at = text.find(shared_start_.back(), at);
+    if (at == std::string_view::npos) break;
+    if (text.substr(at - behind, behind) == std::string_view(shared_start_).substr(0, behind)) {
+      return at - behind;
+    }
+  }
+  return text.size();
 }
 
 void AddedTokens::add(const AddedToken& token, int32_t id) {
@@ -128,7 +151,7 @@ bool AddedTokens::is_special_text(std::string_view text) const {
 void AddedTokens::find_in(std::string_view text, const TokenTrie& trie, bool parse_special,
                           std::vector<Found>& found) const {
   size_t done = 0;
-  for (size_t at = 0; at < text.size() && !trie.empty();) {
+  for (size_t at = 0; !trie.empty() && (at = trie.next_start(text, at)) < text.size();) {
     int32_t id = -1;
     const size_t length = trie.match(text, at, id);
     if (length == 0) {
@@ -152,33 +175,46 @@ void AddedTokens::find_in(std::string_view text, const TokenTrie& trie, bool par
   if (done < text.size()) found.push_back({done, text.size(), -1});
 }
 
-PreTokenized AddedTokens::extract(std::string text, const Normalizer* normalizer,
-                                  bool parse_special) const {
-  PreTokenized out;
+void AddedTokens::visit(std::string_view text, const Normalizer* normalizer, bool parse_special,
+                        const std::function<void(const Part&)>& visitor) const {
   std::vector<Found> raw, inner;
   find_in(text, raw_trie_, parse_special, raw);
   std::string normalized;
   for (const Found& outer : raw) {
     if (outer.id >= 0) {
-      out.pieces.push_back({.token = outer.id});
+      visitor({.text = {}, .token = outer.id});
       continue;
     }
-    normalized.assign(text, outer.begin, outer.end - outer.begin);
-    if (normalizer != nullptr) normalizer->normalize(normalized);
+    std::string_view between = text.substr(outer.begin, outer.end - outer.begin);
+    if (normalizer != nullptr) {
+      normalized = between;
+      normalizer->normalize(normalized);
+      between = normalized;
+    }
     inner.clear();
-    find_in(normalized, normalized_trie_, parse_special, inner);
+    find_in(between, normalized_trie_, parse_special, inner);
     for (const Found& found : inner) {
       if (found.id >= 0) {
-        out.pieces.push_back({.token = found.id});
-        continue;
+        visitor({.text = {}, .token = found.id});
+      } else {
+        visitor({.text = between.substr(found.begin, found.end - found.begin),
+                 .at_start = outer.begin == 0 && found.begin == 0});
       }
-      const auto begin = static_cast<int64_t>(out.text.size());
-      out.text.append(normalized, found.begin, found.end - found.begin);
-      out.pieces.push_back({.begin = begin,
-                            .end = static_cast<int64_t>(out.text.size()),
-                            .at_start = outer.begin == 0 && found.begin == 0});
     }
   }
+}
+
+PreTokenized AddedTokens::extract(std::string_view text, const Normalizer* normalizer,
+                                  bool parse_special) const {
+  PreTokenized out;
+  visit(text, normalizer, parse_special, [&](const Part& part) {
+    const auto begin = static_cast<int64_t>(out.text.size());
+    out.text += part.text;
+    out.pieces.push_back({.begin = part.token < 0 ? begin : 0,
+                          .end = part.token < 0 ? static_cast<int64_t>(out.text.size()) : 0,
+                          .token = part.token,
+                          .at_start = part.at_start});
+  });
   return out;
 }
 

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -35,6 +36,8 @@ class TokenTrie {
   void add(std::string_view text, int32_t value);  // text not empty; the first value stays
   // The longest text that starts at text[at]: its length, or 0. `value` is that of the text.
   size_t match(std::string_view text, size_t at, int32_t& value) const;
+  // The first place from `at` on where a text may start; text.size() when there is none.
+  size_t next_start(std::string_view text, size_t at) const;
   bool empty() const { return nodes_.size() == 1; }
 
  private:
@@ -43,7 +46,8 @@ class TokenTrie {
     int32_t value = -1;
   };
   std::vector<Node> nodes_;
-  bool starts_[256] = {};  // whether any text starts with this byte
+  bool starts_[256] = {};     // whether any text starts with this byte
+  std::string shared_start_;  // what all texts start with
 };
 
 class AddedTokens {
@@ -61,9 +65,18 @@ class AddedTokens {
   // Skipped by skip_special_tokens: some special token has `text` as its content.
   bool is_special_text(std::string_view text) const;
 
-  // `text` cut at the added tokens, the text between them normalized. With `parse_special` false
-  // special tokens are plain text. `text` must be valid UTF-8.
-  PreTokenized extract(std::string text, const Normalizer* normalizer, bool parse_special) const;
+  // A part of a text: an added token, or normalized text between such.
+  struct Part {
+    std::string_view text;  // when it is no token; valid during the visit only
+    int32_t token = -1;
+    bool at_start = false;  // starts where the original text starts
+  };
+  // `text` cut at the added tokens, the text between them normalized, from left to right. With
+  // `parse_special` false special tokens are plain text. `text` must be valid UTF-8.
+  void visit(std::string_view text, const Normalizer* normalizer, bool parse_special,
+             const std::function<void(const Part&)>& visitor) const;
+  PreTokenized extract(std::string_view text, const Normalizer* normalizer,
+                       bool parse_special) const;
 
  private:
   struct Found {

@@ -4,14 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <functional>
-#include <queue>
 #include <utility>
 
 #include "nibble/base/error.h"
 #include "nibble/base/utf8.h"
-#include "nibble/text/word_cache.h"
+#include "nibble/text/bpe_merge.h"
+#include "nibble/text/byte_level.h"
 
 namespace nibble {
 namespace {
@@ -19,97 +17,11 @@ namespace {
 // Code points with a direct table of ids: the byte alphabet and the European scripts.
 constexpr char32_t kDirect = 0x600;
 
-// Words up to this long are merged by scanning; beyond it a heap is faster.
-constexpr size_t kScanLimit = 48;
+// SentencePiece's mark of a space, U+2581.
+constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
 
-// Merges in place by looking for the lowest rank again and again: no allocation, and quick for the
-// dozen symbols that an ordinary word has.
-void merge_by_scan(const MergeTable& merges, std::vector<int32_t>& symbols) {
-  std::array<int32_t, kScanLimit> ranks;  // ranks[i] is that of symbols i and i + 1
-  size_t count = symbols.size();
-  for (size_t i = 0; i + 1 < count; ++i) ranks[i] = merges.rank(symbols[i], symbols[i + 1]);
-  while (count > 1) {
-    const auto* lowest = std::min_element(ranks.begin(), ranks.begin() + (count - 1));
-    if (*lowest == MergeTable::kNone) break;
-    const auto at = static_cast<size_t>(lowest - ranks.begin());
-    symbols[at] = merges.merged(*lowest);
-    --count;
-    std::move(symbols.begin() + at + 2, symbols.begin() + count + 1, symbols.begin() + at + 1);
-    std::move(ranks.begin() + at + 1, ranks.begin() + count, ranks.begin() + at);
-    if (at > 0) ranks[at - 1] = merges.rank(symbols[at - 1], symbols[at]);
-    if (at + 1 < count) ranks[at] = merges.rank(symbols[at], symbols[at + 1]);
-  }
-  symbols.resize(count);
-}
-
-// The same result for a word of any length in O(n log n): a heap of candidate merges over a linked
-// list of symbols. Candidates whose symbols have changed since are recognized and dropped.
-void merge_by_heap(const MergeTable& merges, std::vector<int32_t>& symbols) {
-  constexpr uint32_t kEnd = UINT32_MAX;
-  const auto count = static_cast<uint32_t>(symbols.size());
-  struct Link {
-    uint32_t previous, next;
-  };
-  std::vector<Link> links(count);
-  std::vector<bool> removed(count, false);
-  // Rank above, position below: the smallest is the earliest merge, leftmost first.
-  std::vector<uint64_t> candidates;
-  const auto candidate = [&](uint32_t at, uint32_t right) -> uint64_t {
-    const int32_t rank = merges.rank(symbols[at], symbols[right]);
-    if (rank == MergeTable::kNone) return UINT64_MAX;
-    return (static_cast<uint64_t>(static_cast<uint32_t>(rank)) << 32) | at;
-  };
-  for (uint32_t i = 0; i < count; ++i) {
-    links[i] = {i == 0 ? kEnd : i - 1, i + 1 == count ? kEnd : i + 1};
-    if (i + 1 == count) break;
-    if (const uint64_t one = candidate(i, i + 1); one != UINT64_MAX) candidates.push_back(one);
-  }
-  std::priority_queue<uint64_t, std::vector<uint64_t>, std::greater<>> heap(std::greater<>(),
-                                                                            std::move(candidates));
-  while (!heap.empty()) {
-    const uint64_t top = heap.top();
-    heap.pop();
-    const auto at = static_cast<uint32_t>(top);
-    const uint32_t right = links[at].next;
-    if (removed[at] || right == kEnd || candidate(at, right) != top) continue;
-    symbols[at] = merges.merged(static_cast<int32_t>(top >> 32));
-    removed[right] = true;
-    links[at].next = links[right].next;
-    if (links[at].next != kEnd) links[links[at].next].previous = at;
-    if (links[at].previous != kEnd) {
-      const uint64_t one = candidate(links[at].previous, at);
-      if (one != UINT64_MAX) heap.push(one);
-    }
-    if (links[at].next != kEnd) {
-      const uint64_t one = candidate(at, links[at].next);
-      if (one != UINT64_MAX) heap.push(one);
-    }
-  }
-  size_t kept = 0;
-  for (uint32_t i = 0; i < count; ++i) {
-    if (!removed[i]) symbols[kept++] = symbols[i];
-  }
-  symbols.resize(kept);
-}
-
-class CachingEncoder : public WordEncoder {
- public:
-  explicit CachingEncoder(const BpeModel& model) : model_(model) {}
-
-  void encode(std::string_view word, std::vector<int32_t>& ids) override {
-    if (const auto known = cache_.find(word)) {
-      ids.insert(ids.end(), known->begin(), known->end());
-      return;
-    }
-    const size_t before = ids.size();
-    model_.encode_word(word, ids);
-    cache_.insert(word, std::span<const int32_t>(ids).subspan(before));
-  }
-
- private:
-  const BpeModel& model_;
-  WordCache cache_;
-};
+// Words that the cache has room for: as many as there are tokens, within these limits.
+constexpr size_t kFewestWords = 1 << 10, kMostWords = 1 << 17;
 
 }  // namespace
 
@@ -137,10 +49,50 @@ BpeModel::BpeModel(Vocabulary vocabulary, MergeTable merges, BpeOptions options,
     append_utf8(character, c);
     character_ids_[c] = vocabulary_.find(character);
   }
+  if (has_words_by_mark()) mark_ = kSpaceMark;
+  cache_ = std::make_unique<WordCache>(
+      std::clamp(static_cast<size_t>(vocabulary_.size()), kFewestWords, kMostWords));
 }
 
 std::unique_ptr<WordEncoder> BpeModel::start() const {
-  return std::make_unique<CachingEncoder>(*this);
+  const WordCoder& coder = *this;
+  return std::make_unique<CachingEncoder>(coder, *cache_, mark_);
+}
+
+// SentencePiece's models see a whole text as one word. Where no token goes on across the start of a
+// space mark, no merge does either, and what lies before and behind it can be encoded apart.
+bool BpeModel::has_words_by_mark() const {
+  if (options_.ignore_merges || !options_.continuing_subword_prefix.empty() ||
+      !options_.end_of_word_suffix.empty() || vocabulary_.find(kSpaceMark) < 0) {
+    return false;
+  }
+  int64_t tokens = 0;
+  for (int64_t id = 0; id < vocabulary_.id_limit(); ++id) {
+    const auto token = vocabulary_.token(static_cast<int32_t>(id));
+    if (!token.has_value()) continue;
+    ++tokens;
+    for (size_t at = token->find(kSpaceMark); at != std::string_view::npos;
+         at = token->find(kSpaceMark, at + kSpaceMark.size())) {
+      if (at > 0 && !token->substr(0, at).ends_with(kSpaceMark)) return false;
+    }
+  }
+  return tokens == vocabulary_.size();  // two texts of one id would hide one of them from here
+}
+
+bool BpeModel::spell_bytes() {
+  if (!options_.continuing_subword_prefix.empty()) return false;
+  std::vector<int32_t> within(256), last(256);
+  for (int byte = 0; byte < 256; ++byte) {
+    std::string character;
+    append_utf8(character, byte_to_char(static_cast<uint8_t>(byte)));
+    within[byte] = vocabulary_.find(character);
+    last[byte] = vocabulary_.find(character + options_.end_of_word_suffix);
+    if (within[byte] < 0 || last[byte] < 0) return false;
+  }
+  spelled_ids_ = std::move(within);
+  last_spelled_ids_ = std::move(last);
+  mark_ = {};  // it would be a text of three characters now
+  return true;
 }
 
 int32_t BpeModel::find_symbol(std::string_view symbol) const {
@@ -196,8 +148,11 @@ void BpeModel::split_characters(std::string_view word, std::vector<int32_t>& sym
 }
 
 void BpeModel::encode_word(std::string_view word, std::vector<int32_t>& ids) const {
+  const bool spelled = !spelled_ids_.empty();
   if (options_.ignore_merges) {
-    if (const int32_t id = vocabulary_.find(word); id >= 0) {
+    std::string spelling;
+    if (spelled) append_byte_level(spelling, word);
+    if (const int32_t id = vocabulary_.find(spelled ? spelling : word); id >= 0) {
       ids.push_back(id);
       return;
     }
@@ -205,12 +160,13 @@ void BpeModel::encode_word(std::string_view word, std::vector<int32_t>& ids) con
   if (word.size() >= UINT32_MAX) throw Error("a word above 4 GiB cannot be encoded");
   std::vector<int32_t> symbols;
   symbols.reserve(word.size());
-  split_characters(word, symbols);
-  if (symbols.size() <= kScanLimit) {
-    merge_by_scan(merges_, symbols);
+  if (spelled) {
+    for (char c : word) symbols.push_back(spelled_ids_[static_cast<uint8_t>(c)]);
+    symbols.back() = last_spelled_ids_[static_cast<uint8_t>(word.back())];
   } else {
-    merge_by_heap(merges_, symbols);
+    split_characters(word, symbols);
   }
+  merge_symbols(merges_, symbols);
   ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
 

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "nibble/text/caching_encoder.h"
 #include "nibble/text/merge_table.h"
 #include "nibble/text/model.h"
 
@@ -25,23 +26,24 @@ struct BpeOptions {
   bool ignore_merges = false;  // a word that is a token becomes that token at once
 };
 
-class BpeModel : public Model {
+class BpeModel : public Model, private WordCoder {
  public:
   // Throws Error naming `source` when unk_token is not in the vocabulary.
   BpeModel(Vocabulary vocabulary, MergeTable merges, BpeOptions options, const std::string& source);
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
   std::unique_ptr<WordEncoder> start() const override;
-
-  // Appends the ids of `word` (valid UTF-8, below 2^32 bytes), without any cache.
-  void encode_word(std::string_view word, std::vector<int32_t>& ids) const;
+  bool spell_bytes() override;
 
   const BpeOptions& options() const { return options_; }
 
  private:
+  // `word` is valid UTF-8, or any bytes after spell_bytes(); below 2^32 bytes.
+  void encode_word(std::string_view word, std::vector<int32_t>& ids) const override;
   void split_characters(std::string_view word, std::vector<int32_t>& symbols) const;
   int32_t find_symbol(std::string_view symbol) const;
   bool append_bytes(std::string_view symbol, std::vector<int32_t>& symbols) const;
+  bool has_words_by_mark() const;
 
   Vocabulary vocabulary_;
   MergeTable merges_;
@@ -49,6 +51,11 @@ class BpeModel : public Model {
   int32_t unk_id_ = -1;
   std::vector<int32_t> byte_ids_;       // the ids of <0x00> to <0xFF>, -1 where absent
   std::vector<int32_t> character_ids_;  // the ids of the code points below kDirect, -1 for none
+  // After spell_bytes(): the ids of the characters that stand for the bytes, within a word and at
+  // its end, where the suffix comes behind them.
+  std::vector<int32_t> spelled_ids_, last_spelled_ids_;
+  std::string_view mark_;  // where words may be cut; "" for nowhere
+  std::unique_ptr<WordCache> cache_;
 };
 
 }  // namespace nibble

@@ -13,6 +13,7 @@
 
 #include "nibble/base/utf8.h"
 #include "nibble/text/component_config.h"
+#include "nibble/text/mark_order.h"
 #include "nibble/text/replace.h"
 
 namespace nibble {
@@ -31,6 +32,7 @@ class UnicodeForm : public Normalizer {
     if (is_ascii(text)) return;  // every form keeps ASCII
     if (text.size() > INT32_MAX) throw Error("a text above 2 GiB cannot be normalized");
     UErrorCode status = U_ZERO_ERROR;
+    order_long_mark_runs(text);
     std::string out;
     icu::StringByteSink<std::string> sink(&out, static_cast<int32_t>(text.size()));
     form_->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink,

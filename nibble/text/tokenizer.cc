@@ -12,6 +12,25 @@
 #include "nibble/text/tokenizer_parts.h"
 
 namespace nibble {
+namespace {
+
+// Words on their way from a scanner to the model.
+class EncoderSink : public WordSink {
+ public:
+  EncoderSink(std::string_view text, WordEncoder& encoder, std::vector<int32_t>& ids)
+      : text_(text), encoder_(encoder), ids_(ids) {}
+
+ private:
+  void consume(std::span<const TextSpan> words) override {
+    encoder_.encode_words(text_, words, ids_);
+  }
+
+  std::string_view text_;
+  WordEncoder& encoder_;
+  std::vector<int32_t>& ids_;
+};
+
+}  // namespace
 
 Tokenizer::Tokenizer(std::unique_ptr<const Parts> parts) : parts_(std::move(parts)) {}
 
@@ -21,18 +40,35 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOption
   const Parts& p = *parts_;
   const AddedTokens none;
   const AddedTokens& added = options.parse_added_tokens ? p.added : none;
-  PreTokenized input =
-      added.extract(repair_utf8(text), p.normalizer.get(), options.parse_special_tokens);
-  if (p.pre_tokenizer != nullptr) p.pre_tokenizer->apply(input);
+  std::string repaired;
+  if (!is_valid_utf8(text)) {
+    repaired = repair_utf8(text);
+    text = repaired;
+  }
   std::vector<int32_t> ids;
-  ids.reserve(input.text.size() / 4 + 8);  // English has some four bytes a token
+  ids.reserve(text.size() / 4 + 8);  // English has some four bytes a token
   if (options.add_special_tokens) ids = p.special_ids.before;
   const auto encoder = p.model->start();
-  for (const Piece& piece : input.pieces) {
-    if (piece.is_text()) {
-      encoder->encode(input.view(piece), ids);
-    } else {
-      ids.push_back(piece.token);
+  if (p.scanner != nullptr) {
+    added.visit(text, p.normalizer.get(), options.parse_special_tokens,
+                [&](const AddedTokens::Part& part) {
+                  if (part.token >= 0) {
+                    ids.push_back(part.token);
+                  } else {
+                    EncoderSink sink(part.text, *encoder, ids);
+                    p.scanner->scan(part.text, {0, part.text.size()}, sink);
+                    sink.flush();
+                  }
+                });
+  } else {
+    PreTokenized input = added.extract(text, p.normalizer.get(), options.parse_special_tokens);
+    p.pre_tokenizer->apply(input);
+    for (const Piece& piece : input.pieces) {
+      if (piece.is_text()) {
+        encoder->encode(input.view(piece), ids);
+      } else {
+        ids.push_back(piece.token);
+      }
     }
   }
   if (options.add_special_tokens) {

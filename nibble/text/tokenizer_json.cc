@@ -11,6 +11,7 @@
 #include "nibble/base/mapped_file.h"
 #include "nibble/base/utf8.h"
 #include "nibble/text/bpe_json.h"
+#include "nibble/text/cut_plan.h"
 #include "nibble/text/tokenizer_parts.h"
 
 namespace nibble {
@@ -158,7 +159,10 @@ std::unique_ptr<Tokenizer::Parts> build(std::string_view json, const std::string
   if (!sections.normalizer.is_null()) {
     parts->normalizer = make_normalizer(sections.normalizer, source);
   }
-  if (!sections.pre_tokenizer.is_null()) {
+  auto plan = plan_cuts(sections.pre_tokenizer, source);
+  if (plan.has_value() && (!plan->byte_level || parts->model->spell_bytes())) {
+    parts->scanner = std::move(plan->scanner);
+  } else {
     parts->pre_tokenizer = make_pre_tokenizer(sections.pre_tokenizer, source);
   }
   parts->decoder =

@@ -14,12 +14,15 @@
 #include "nibble/text/pretokenizer.h"
 #include "nibble/text/tokenizer.h"
 #include "nibble/text/tokenizer_config.h"
+#include "nibble/text/word_scanner.h"
 
 namespace nibble {
 
 struct Tokenizer::Parts {
-  std::unique_ptr<Normalizer> normalizer;       // null: none
-  std::unique_ptr<PreTokenizer> pre_tokenizer;  // null: a text is one word
+  std::unique_ptr<Normalizer> normalizer;  // null: none
+  // One of both is there; the scanner where it can do what the pre-tokenizer would.
+  std::unique_ptr<PreTokenizer> pre_tokenizer;
+  std::unique_ptr<WordScanner> scanner;
   std::unique_ptr<Model> model;
   std::unique_ptr<Decoder> decoder;
   AddedTokens added;

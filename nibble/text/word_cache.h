@@ -1,79 +1,88 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Remembers the ids of words while one text is encoded: most words of a text come again. Bounded in
-// size and in search length, so that hostile texts cost no more than a missed cache.
+// Remembers the ids of words that were encoded before: most words of a text come again. One cache
+// serves all threads without locks: an entry is written once, then published, and never changes or
+// leaves. So the memory is bounded, and what is found is always what encoding gives. Hostile texts
+// can fill it with words of no use; encoding is then as fast as without a cache.
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <cstdint>
+#include <cstdlib>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
-#include <vector>
-
-#include "nibble/text/hash_bytes.h"
 
 namespace nibble {
 
 class WordCache {
  public:
-  static constexpr size_t kMaxWordBytes = 256;  // longer words hardly ever come again
+  // Short words are what ordinary text is made of; they are looked up by two machine words.
+  static constexpr size_t kMaxShortBytes = 15;
 
-  // The ids of `word` if it is known. Valid until the next insert.
-  std::optional<std::span<const int32_t>> find(std::string_view word) const {
-    if (slots_.empty()) return std::nullopt;
-    const uint64_t hash = hash_bytes(word);
-    for (size_t i = 0; i < kMaxProbes; ++i) {
-      const Slot& slot = slots_[(hash + i) & (slots_.size() - 1)];
-      if (slot.word.data() == nullptr) return std::nullopt;
-      if (slot.hash == hash && slot.word == word) {
-        return std::span(ids_).subspan(slot.first, slot.count);
-      }
-    }
-    return std::nullopt;
-  }
-
-  // Keeps `word` by reference: its text must live as long as the cache.
-  void insert(std::string_view word, std::span<const int32_t> ids) {
-    if (word.size() > kMaxWordBytes || used_ >= kMaxWords) return;
-    if ((used_ + 1) * 2 > slots_.size()) grow();
-    place({word, hash_bytes(word), static_cast<uint32_t>(ids_.size()),
-           static_cast<uint32_t>(ids.size())});
-    ids_.insert(ids_.end(), ids.begin(), ids.end());
-  }
-
- private:
-  static constexpr size_t kMaxWords = 1 << 17;  // about 8 MB of table
-  static constexpr size_t kMaxProbes = 16;
-
-  struct Slot {
-    std::string_view word;  // no data: empty
-    uint64_t hash = 0;
-    uint32_t first = 0, count = 0;  // in ids_
+  // A short word with its length, so that equal keys mean equal words.
+  struct Key {
+    uint64_t low, high;
+    bool operator==(const Key&) const = default;
   };
 
-  // A word that finds no place near its own is forgotten.
-  void place(const Slot& slot) {
-    for (size_t i = 0; i < kMaxProbes; ++i) {
-      Slot& candidate = slots_[(slot.hash + i) & (slots_.size() - 1)];
-      if (candidate.word.data() != nullptr) continue;
-      candidate = slot;
-      ++used_;
-      return;
-    }
-  }
+  // Room for about `words` words. The memory is touched only as it fills.
+  explicit WordCache(size_t words);
 
-  void grow() {
-    std::vector<Slot> old = std::move(slots_);
-    slots_.assign(old.empty() ? 256 : old.size() * 2, Slot{});
-    used_ = 0;
-    for (const Slot& slot : old) {
-      if (slot.word.data() != nullptr) place(slot);
-    }
-  }
+  // `bytes` of `text` from `at` on, at most kMaxShortBytes. Text behind the word may be read.
+  static Key key(std::string_view text, size_t at, size_t bytes);
 
-  std::vector<Slot> slots_;  // a power of two
-  std::vector<int32_t> ids_;
-  size_t used_ = 0;
+  // The place of a short word, for prefetch() and find().
+  size_t place(const Key& key) const;
+  void prefetch(size_t place) const { __builtin_prefetch(&short_[place * kWays]); }
+
+  // The ids of a word if it is known. At least kShortIds numbers may be read from `ids.data()`
+  // when the word is a short one.
+  static constexpr size_t kShortIds = 3;
+  std::optional<std::span<const int32_t>> find(const Key& key, size_t place) const;
+  // Keeps a word, if there is room near its place; at most kShortIds.
+  void insert(const Key& key, size_t place, std::span<const int32_t> ids);
+
+  // The same for other words: long ones, and those with more ids.
+  std::optional<std::span<const int32_t>> find(std::string_view word) const;
+  void insert(std::string_view word, std::span<const int32_t> ids);
+
+ private:
+  static constexpr size_t kWays = 4;  // the entries of one place
+  static constexpr size_t kMaxLongBytes = 64, kMaxLongIds = 14;
+  static constexpr uint32_t kEmpty = 0, kBusy = 1, kReady = 2;  // kReady + the number of ids
+
+  // Both are plain zero bytes at first; `state` is read and written as an atomic only.
+  struct Short {
+    uint32_t state;
+    std::array<int32_t, kShortIds> ids;
+    Key key;
+  };
+  struct Long {
+    uint32_t state;
+    uint32_t bytes;
+    std::array<int32_t, kMaxLongIds> ids;
+    std::array<char, kMaxLongBytes> text;
+  };
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  template <class Entry>
+  using Table = std::unique_ptr<Entry[], Free>;
+
+  template <class Entry>
+  static Table<Entry> allocate(size_t entries);
+  template <class Entry, class Fill>
+  static void write(Entry* entries, std::span<const int32_t> ids, Fill&& fill);
+  size_t long_place(std::string_view word) const;
+
+  size_t short_places_, long_places_;  // powers of two
+  Table<Short> short_;
+  Table<Long> long_;
 };
 
 }  // namespace nibble
+
+#include "nibble/text/word_cache_inl.h"
