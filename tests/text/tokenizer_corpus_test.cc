@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Real tokenizers on a whole text file, line by line, and on 20,000 random Unicode texts, against
+// checksums of what the Hugging Face tokenizers library makes of them
+// (tests/golden/make_tokenizer_corpus_golden.py, which also shows the texts of a chunk that
+// differs). The data is no part of the project; without it the tests are skipped.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "nibble/base/utf8.h"
+#include "tests/testing/paths.h"
+#include "tests/text/tokenizer_fixture.h"
+
+namespace nibble {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using paths::shared_data;
+
+constexpr size_t kChunk = 100;  // texts per checksum
+constexpr size_t kRandomTexts = 20000;
+
+std::string read_text(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// The checksum of zlib.
+class Crc32 {
+ public:
+  Crc32() {
+    for (uint32_t i = 0; i < 256; ++i) {
+      uint32_t value = i;
+      for (int bit = 0; bit < 8; ++bit) value = (value >> 1) ^ ((value & 1) * 0xEDB88320u);
+      table_[i] = value;
+    }
+  }
+
+  uint32_t add(std::string_view bytes, uint32_t crc = 0) const {
+    crc = ~crc;
+    for (char c : bytes) crc = (crc >> 8) ^ table_[(crc ^ static_cast<uint8_t>(c)) & 0xFF];
+    return ~crc;
+  }
+
+ private:
+  std::array<uint32_t, 256> table_;
+};
+
+class SplitMix64 {
+ public:
+  explicit SplitMix64(uint64_t seed) : state_(seed) {}
+
+  uint64_t below(uint64_t limit) {
+    uint64_t z = (state_ += 0x9E3779B97F4A7C15u);
+    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+    z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+    return (z ^ (z >> 31)) % limit;
+  }
+
+ private:
+  uint64_t state_;
+};
+
+// As in the script.
+constexpr std::pair<char32_t, char32_t> kRanges[] = {
+    {0x61, 0x7A},       {0x20, 0x7E},       {0x00, 0x7F},        {0x20, 0x20},
+    {0x09, 0x0D},       {0x30, 0x39},       {0x80, 0x24F},       {0x300, 0x36F},
+    {0x370, 0x58F},     {0x590, 0x8FF},     {0x900, 0xDFF},      {0xE00, 0x10FF},
+    {0x1100, 0x11FF},   {0x1200, 0x1FFF},   {0x2000, 0x206F},    {0x2070, 0x2BFF},
+    {0x2C00, 0x303F},   {0x3040, 0x30FF},   {0x3100, 0x4DFF},    {0x4E00, 0x9FFF},
+    {0xA000, 0xABFF},   {0xAC00, 0xD7FF},   {0xE000, 0xFAFF},    {0xFB00, 0xFFFF},
+    {0x10000, 0x11FFF}, {0x12000, 0x1CFFF}, {0x1D000, 0x1EFFF},  {0x1F000, 0x1FAFF},
+    {0x1FB00, 0x323FF}, {0xE0000, 0xE01FF}, {0x10FF00, 0x10FFFF}};
+
+std::vector<std::string> random_texts(const json& tokenizer) {
+  std::vector<std::string> added;
+  for (const json& token : tokenizer.at("added_tokens")) added.push_back(token.at("content"));
+  SplitMix64 random(2024);
+  std::vector<std::string> out(kRandomTexts);
+  for (std::string& text : out) {
+    for (uint64_t left = 1 + random.below(12); left > 0; --left) {
+      const uint64_t kind = random.below(std::size(kRanges) + 2);
+      if (kind >= std::size(kRanges)) {
+        text += added[random.below(added.size())];
+        continue;
+      }
+      const auto [first, last] = kRanges[kind];
+      for (uint64_t more = 1 + random.below(4); more > 0; --more) {
+        append_utf8(text, first + static_cast<char32_t>(random.below(last - first + 1)));
+      }
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> out;
+  size_t at = 0;
+  for (size_t end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) {
+    out.push_back(text.substr(at, end + 1 - at));
+  }
+  out.push_back(text.substr(at) + "\n");
+  return out;
+}
+
+json golden() { return json::parse(read_text(paths::golden("tokenizer_corpus.json"))); }
+
+class TokenizerCorpus : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const fs::path path = shared_data() / "tokenizers_hf" / GetParam() / "tokenizer.json";
+    if (!fs::exists(path)) GTEST_SKIP() << "no shared data";
+    const std::string text = read_text(path);
+    expected_ = golden().at("tokenizers").at(GetParam());
+    ASSERT_EQ(crc_.add(text), expected_.at("crc32").get<uint32_t>())
+        << "another file than the checksums were made with";
+    spec_ = json::parse(text);
+    tokenizer_ = Tokenizer::from_json(text, path.string());
+  }
+
+  // Ends at the first chunk that differs.
+  void compare(const std::vector<std::string>& texts, const char* corpus) {
+    const json& sums = expected_.at(corpus);
+    ASSERT_EQ(sums.at("ids").get<std::string>().size(), (texts.size() + kChunk - 1) / kChunk * 8);
+    for (size_t chunk = 0; chunk * kChunk < texts.size(); ++chunk) {
+      uint32_t ids_crc = 0, text_crc = 0, plain_crc = 0;
+      for (size_t i = chunk * kChunk; i < std::min(texts.size(), (chunk + 1) * kChunk); ++i) {
+        const Ids ids = tokenizer_->encode(texts[i]);
+        for (int32_t id : ids) ids_crc = add_number(static_cast<uint32_t>(id), ids_crc);
+        ids_crc = add_number(UINT32_MAX, ids_crc);
+        text_crc = add_text(tokenizer_->decode(ids), text_crc);
+        plain_crc = add_text(tokenizer_->decode(ids, {.skip_special_tokens = true}), plain_crc);
+      }
+      const auto sum = [&](const char* key) {
+        return std::stoul(sums.at(key).get<std::string>().substr(chunk * 8, 8), nullptr, 16);
+      };
+      const std::string where = fmt::format("; see make_tokenizer_corpus_golden.py --show {} {} {}",
+                                            GetParam(), corpus, chunk);
+      ASSERT_EQ(ids_crc, sum("ids")) << "other ids" << where;
+      ASSERT_EQ(text_crc, sum("text")) << "decodes to another text" << where;
+      ASSERT_EQ(plain_crc, sum("plain_text")) << "another text without special tokens" << where;
+    }
+  }
+
+  uint32_t add_number(uint32_t number, uint32_t crc) const {
+    char bytes[4];
+    for (int i = 0; i < 4; ++i) bytes[i] = static_cast<char>(number >> (8 * i));
+    return crc_.add({bytes, 4}, crc);
+  }
+
+  uint32_t add_text(std::string text, uint32_t crc) const {
+    text += '\0';
+    return crc_.add(text, crc);
+  }
+
+  Crc32 crc_;
+  json expected_, spec_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+};
+
+TEST_P(TokenizerCorpus, EveryLineOfATextFile) {
+  const fs::path path = shared_data() / "wikitext2_raw" / "wiki.test.raw";
+  if (!fs::exists(path)) GTEST_SKIP() << "no shared data";
+  const std::string text = read_text(path);
+  ASSERT_EQ(crc_.add(text), golden().at("wiki_crc32").get<uint32_t>());
+  compare(lines_of(text), "wiki");
+}
+
+class RandomUnicode : public TokenizerCorpus {};
+
+TEST_P(RandomUnicode, GivesTheSame) { compare(random_texts(spec_), "random"); }
+
+INSTANTIATE_TEST_SUITE_P(All, TokenizerCorpus,
+                         testing::Values("clip", "llama2", "llama3", "qwen3", "whisper-tiny"));
+INSTANTIATE_TEST_SUITE_P(All, RandomUnicode, testing::Values("llama2", "llama3", "whisper-tiny"));
+
+}  // namespace
+}  // namespace nibble
