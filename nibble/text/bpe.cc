@@ -10,6 +10,7 @@
 #include "nibble/base/utf8.h"
 #include "nibble/text/bpe_merge.h"
 #include "nibble/text/byte_level.h"
+#include "nibble/text/caching_encoder.h"
 
 namespace nibble {
 namespace {
@@ -19,9 +20,6 @@ constexpr char32_t kDirect = 0x600;
 
 // SentencePiece's mark of a space, U+2581.
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
-
-// Words that the cache has room for: as many as there are tokens, within these limits.
-constexpr size_t kFewestWords = 1 << 10, kMostWords = 1 << 17;
 
 }  // namespace
 
@@ -50,14 +48,43 @@ BpeModel::BpeModel(Vocabulary vocabulary, MergeTable merges, BpeOptions options,
     character_ids_[c] = vocabulary_.find(character);
   }
   if (has_words_by_mark()) mark_ = kSpaceMark;
-  cache_ = std::make_unique<WordCache>(
-      std::clamp(static_cast<size_t>(vocabulary_.size()), kFewestWords, kMostWords));
+  cache_ = std::make_unique<WordCache>(vocabulary_.size());
 }
 
-std::unique_ptr<WordEncoder> BpeModel::start() const {
-  const WordCoder& coder = *this;
-  return std::make_unique<CachingEncoder>(coder, *cache_, mark_);
-}
+class BpeModel::Encoder : public CachingEncoder {
+ public:
+  explicit Encoder(const BpeModel& model)
+      : CachingEncoder(*model.cache_, model.mark_), model_(model) {}
+
+ private:
+  // `word` is valid UTF-8, or any bytes after spell_bytes().
+  void encode_new(std::string_view word, std::vector<int32_t>& ids) override {
+    const bool spelled = !model_.spelled_ids_.empty();
+    if (model_.options_.ignore_merges) {
+      std::string spelling;
+      if (spelled) append_byte_level(spelling, word);
+      if (const int32_t id = model_.vocabulary_.find(spelled ? spelling : word); id >= 0) {
+        ids.push_back(id);
+        return;
+      }
+    }
+    if (word.size() >= UINT32_MAX) throw Error("a word above 4 GiB cannot be encoded");
+    symbols_.clear();
+    if (spelled) {
+      for (char c : word) symbols_.push_back(model_.spelled_ids_[static_cast<uint8_t>(c)]);
+      symbols_.back() = model_.last_spelled_ids_[static_cast<uint8_t>(word.back())];
+    } else {
+      model_.split_characters(word, symbols_);
+    }
+    merge_symbols(model_.merges_, symbols_);
+    ids.insert(ids.end(), symbols_.begin(), symbols_.end());
+  }
+
+  const BpeModel& model_;
+  std::vector<int32_t> symbols_;  // scratch
+};
+
+std::unique_ptr<WordEncoder> BpeModel::start() const { return std::make_unique<Encoder>(*this); }
 
 // SentencePiece's models see a whole text as one word. Where no token goes on across the start of a
 // space mark, no merge does either, and what lies before and behind it can be encoded apart.
@@ -145,29 +172,6 @@ void BpeModel::split_characters(std::string_view word, std::vector<int32_t>& sym
     unk_waits = true;
   }
   if (unk_waits) symbols.push_back(unk_id_);
-}
-
-void BpeModel::encode_word(std::string_view word, std::vector<int32_t>& ids) const {
-  const bool spelled = !spelled_ids_.empty();
-  if (options_.ignore_merges) {
-    std::string spelling;
-    if (spelled) append_byte_level(spelling, word);
-    if (const int32_t id = vocabulary_.find(spelled ? spelling : word); id >= 0) {
-      ids.push_back(id);
-      return;
-    }
-  }
-  if (word.size() >= UINT32_MAX) throw Error("a word above 4 GiB cannot be encoded");
-  std::vector<int32_t> symbols;
-  symbols.reserve(word.size());
-  if (spelled) {
-    for (char c : word) symbols.push_back(spelled_ids_[static_cast<uint8_t>(c)]);
-    symbols.back() = last_spelled_ids_[static_cast<uint8_t>(word.back())];
-  } else {
-    split_characters(word, symbols);
-  }
-  merge_symbols(merges_, symbols);
-  ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
 
 }  // namespace nibble

@@ -11,9 +11,9 @@
 #include <string_view>
 #include <vector>
 
-#include "nibble/text/caching_encoder.h"
 #include "nibble/text/merge_table.h"
 #include "nibble/text/model.h"
+#include "nibble/text/word_cache.h"
 
 namespace nibble {
 
@@ -26,7 +26,7 @@ struct BpeOptions {
   bool ignore_merges = false;  // a word that is a token becomes that token at once
 };
 
-class BpeModel : public Model, private WordCoder {
+class BpeModel : public Model {
  public:
   // Throws Error naming `source` when unk_token is not in the vocabulary.
   BpeModel(Vocabulary vocabulary, MergeTable merges, BpeOptions options, const std::string& source);
@@ -38,8 +38,8 @@ class BpeModel : public Model, private WordCoder {
   const BpeOptions& options() const { return options_; }
 
  private:
-  // `word` is valid UTF-8, or any bytes after spell_bytes(); below 2^32 bytes.
-  void encode_word(std::string_view word, std::vector<int32_t>& ids) const override;
+  class Encoder;
+
   void split_characters(std::string_view word, std::vector<int32_t>& symbols) const;
   int32_t find_symbol(std::string_view symbol) const;
   bool append_bytes(std::string_view symbol, std::vector<int32_t>& symbols) const;

@@ -96,7 +96,7 @@ void CachingEncoder::encode_short(const WordCache::Key& key, size_t place, std::
     return;
   }
   const size_t before = ids.size();
-  coder_.encode_word(word, ids);
+  encode_new(word, ids);
   const auto found = std::span<const int32_t>(ids).subspan(before);
   if (found.size() <= WordCache::kShortIds) {
     cache_.insert(key, place, found);
@@ -112,7 +112,7 @@ void CachingEncoder::encode_long(std::string_view word, std::vector<int32_t>& id
     return;
   }
   const size_t before = ids.size();
-  coder_.encode_word(word, ids);
+  encode_new(word, ids);
   cache_.insert(word, std::span<const int32_t>(ids).subspan(before));
 }
 
@@ -123,7 +123,7 @@ void CachingEncoder::encode_by_marks(std::string_view word, std::vector<int32_t>
     if (end - begin > kCutAbove) {  // one part that stays long goes to the model as it is
       encode_batch(word, {parts.data(), count}, ids);
       count = 0;
-      coder_.encode_word(word.substr(begin, end - begin), ids);
+      encode_new(word.substr(begin, end - begin), ids);
     } else {
       parts[count++] = {begin, end};
       if (count == kBatch) {

@@ -15,25 +15,21 @@
 
 namespace nibble {
 
-// What a model does for a word that no cache knows.
-class WordCoder {
- public:
-  virtual ~WordCoder() = default;
-  // Appends the ids of `word`, which is not empty. Thread-safe.
-  virtual void encode_word(std::string_view word, std::vector<int32_t>& ids) const = 0;
-};
-
 class CachingEncoder : public WordEncoder {
  public:
-  // All three must outlive the encoder; the cache may be shared by many. `mark`, if not empty, is a
+  // `cache` is shared by all encoders of a model and must outlive them. `mark`, if not empty, is a
   // text before which any word may be cut, unless another mark stands right before it, without a
   // difference to the ids; long words are.
-  CachingEncoder(const WordCoder& coder, WordCache& cache, std::string_view mark = {})
-      : coder_(coder), cache_(cache), mark_(mark) {}
+  explicit CachingEncoder(WordCache& cache, std::string_view mark = {})
+      : cache_(cache), mark_(mark) {}
 
-  void encode(std::string_view word, std::vector<int32_t>& ids) override;
+  void encode(std::string_view word, std::vector<int32_t>& ids) final;
   void encode_words(std::string_view text, std::span<const TextSpan> words,
-                    std::vector<int32_t>& ids) override;
+                    std::vector<int32_t>& ids) final;
+
+ protected:
+  // Appends the ids of a word that the cache does not know; always the same for the same word.
+  virtual void encode_new(std::string_view word, std::vector<int32_t>& ids) = 0;
 
  private:
   static constexpr size_t kBatch = 256;
@@ -45,7 +41,6 @@ class CachingEncoder : public WordEncoder {
   void encode_long(std::string_view word, std::vector<int32_t>& ids);
   void encode_by_marks(std::string_view word, std::vector<int32_t>& ids);
 
-  const WordCoder& coder_;
   WordCache& cache_;
   std::string_view mark_;
 };

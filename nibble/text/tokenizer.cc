@@ -63,13 +63,16 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOption
   } else {
     PreTokenized input = added.extract(text, p.normalizer.get(), options.parse_special_tokens);
     p.pre_tokenizer->apply(input);
+    EncoderSink sink(input.text, *encoder, ids);
     for (const Piece& piece : input.pieces) {
       if (piece.is_text()) {
-        encoder->encode(input.view(piece), ids);
+        sink.add(static_cast<size_t>(piece.begin), static_cast<size_t>(piece.end));
       } else {
+        sink.flush();
         ids.push_back(piece.token);
       }
     }
+    sink.flush();
   }
   if (options.add_special_tokens) {
     ids.insert(ids.end(), p.special_ids.after.begin(), p.special_ids.after.end());

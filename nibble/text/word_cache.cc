@@ -5,6 +5,12 @@
 #include <new>
 
 namespace nibble {
+namespace {
+
+// Powers of two. The most take 4 MB of short entries and 2 MB of long ones.
+constexpr int64_t kFewestWords = 1 << 8, kMostWords = 1 << 17;
+
+}  // namespace
 
 template <class Entry>
 WordCache::Table<Entry> WordCache::allocate(size_t entries) {
@@ -14,9 +20,10 @@ WordCache::Table<Entry> WordCache::allocate(size_t entries) {
   return Table<Entry>(memory);
 }
 
-WordCache::WordCache(size_t words)
-    : short_places_(std::bit_ceil(std::max<size_t>(words / kWays, 16))),
-      long_places_(std::max<size_t>(short_places_ / 8, 4)),
+WordCache::WordCache(int64_t tokens)
+    : short_places_(
+          std::bit_ceil(static_cast<size_t>(std::clamp(tokens, kFewestWords, kMostWords)) / kWays)),
+      long_places_(short_places_ / 8),
       short_(allocate<Short>(short_places_ * kWays)),
       long_(allocate<Long>(long_places_ * kWays)) {}
 

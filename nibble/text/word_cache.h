@@ -28,8 +28,9 @@ class WordCache {
     bool operator==(const Key&) const = default;
   };
 
-  // Room for about `words` words. The memory is touched only as it fills.
-  explicit WordCache(size_t words);
+  // For a model of so many tokens: room for about as many words, within limits. The memory is
+  // touched only as it fills.
+  explicit WordCache(int64_t tokens);
 
   // `bytes` of `text` from `at` on, at most kMaxShortBytes. Text behind the word may be read.
   static Key key(std::string_view text, size_t at, size_t bytes);

@@ -20,10 +20,21 @@ import tokenizers
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks/peers"))
-from library_json import repaired  # noqa: E402
+from library_json import library_json  # noqa: E402
 
 DATA = pathlib.Path(os.environ.get("NIBBLE_SHARED_DATA", ROOT.parent / "shared/data"))
-NAMES = ("clip", "llama2", "llama3", "qwen3", "t5-small", "whisper-tiny")
+# The files of each tokenizer; without a tokenizer.json the library makes one of them.
+FILES = {
+    "clip": ["clip/tokenizer.json"],
+    "llama2": ["llama2/tokenizer.json"],
+    "llama3": ["llama3/tokenizer.json"],
+    "qwen3": ["qwen3/tokenizer.json"],
+    "t5-small": ["t5-small/tokenizer.json"],
+    "whisper-tiny": ["whisper-tiny/tokenizer.json"],
+    "gpt2": ["gpt2/gpt2.vocab", "gpt2/gpt2.merges.txt"],
+    "bert-cased": ["bert/bert_base_cased_vocab.txt"],
+    "bert-uncased": ["bert/bert_base_uncased_vocab.txt"],
+}
 CHUNK = 100  # texts per checksum
 RANDOM_TEXTS = 20000
 MASK = (1 << 64) - 1
@@ -74,13 +85,17 @@ def wiki_texts():
 
 
 def corpora(spec):
-    added = [token["content"] for token in spec["added_tokens"]]
+    added = [token["content"] for token in spec["added_tokens"]] or ["<|endoftext|>"]
     return {"wiki": list(wiki_texts()), "random": list(random_texts(added))}
 
 
 def open_tokenizer(name):
-    text = (DATA / "tokenizers_hf" / name / "tokenizer.json").read_text("utf-8")
-    return json.loads(text), tokenizers.Tokenizer.from_str(repaired(text))
+    paths = [DATA / "tokenizers_hf" / file for file in FILES[name]]
+    text = library_json(paths[0].parent if len(paths) > 1 else paths[0])
+    crc = 0
+    for path in paths:
+        crc = zlib.crc32(path.read_bytes(), crc)
+    return json.loads(text), tokenizers.Tokenizer.from_str(text), crc
 
 
 def checksums(tokenizer, texts):
@@ -99,7 +114,7 @@ def checksums(tokenizer, texts):
 
 
 def show(name, corpus, chunk):
-    spec, tokenizer = open_tokenizer(name)
+    spec, tokenizer, _ = open_tokenizer(name)
     texts = corpora(spec)[corpus][chunk * CHUNK:(chunk + 1) * CHUNK]
     for text in texts:
         print(json.dumps({"text": text, "ids": tokenizer.encode(text).ids}))
@@ -113,10 +128,9 @@ def main():
     out = {"made_by": "make_tokenizer_corpus_golden.py with tokenizers " + tokenizers.__version__,
            "wiki_crc32": zlib.crc32((DATA / "wikitext2_raw/wiki.test.raw").read_bytes()),
            "tokenizers": {}}
-    for name in NAMES:
-        path = DATA / "tokenizers_hf" / name / "tokenizer.json"
-        spec, tokenizer = open_tokenizer(name)
-        entry = {"crc32": zlib.crc32(path.read_bytes())}
+    for name in FILES:
+        spec, tokenizer, crc = open_tokenizer(name)
+        entry = {"crc32": crc}
         for corpus, texts in corpora(spec).items():
             entry[corpus] = checksums(tokenizer, texts)
         out["tokenizers"][name] = entry
