@@ -5,6 +5,7 @@
 #include <pcre2.h>
 
 #include <array>
+#include <cstdint>
 #include <utility>
 
 #include "nibble/base/error.h"
@@ -14,10 +15,23 @@
 namespace nibble {
 namespace {
 
+// Bounds for one search, far above what patterns need that cut text into words: a pattern that goes
+// back over its text again and again fails within a second or so instead of running for years.
+constexpr uint32_t kMatchLimit = 10'000'000;
+constexpr uint32_t kHeapLimitKib = 1024 * 1024;
+
 std::string pcre2_message(int code) {
   std::array<PCRE2_UCHAR, 256> buffer{};
   pcre2_get_error_message(code, buffer.data(), buffer.size());
   return reinterpret_cast<const char*>(buffer.data());
+}
+
+std::string match_failure(int code) {
+  if (code == PCRE2_ERROR_MATCHLIMIT) return "a regular expression takes too long on this text";
+  if (code == PCRE2_ERROR_HEAPLIMIT || code == PCRE2_ERROR_NOMEMORY) {
+    return "a regular expression takes too much memory on this text";
+  }
+  return "a regular expression fails on this text: " + pcre2_message(code);
 }
 
 }  // namespace
@@ -77,10 +91,17 @@ Regex Regex::literal(std::string_view text, const std::string& source) {
 }
 
 struct RegexScan::State {
-  ~State() { pcre2_match_data_free(data); }
+  State() = default;
+  ~State() {
+    pcre2_match_context_free(context);
+    pcre2_match_data_free(data);
+  }
+  State(const State&) = delete;
+  State& operator=(const State&) = delete;
 
   const Regex::Program* program = nullptr;
   pcre2_match_data* data = nullptr;
+  pcre2_match_context* context = nullptr;
   std::string_view text;
   size_t from = 0;                           // where the next search starts
   size_t last_end = std::string_view::npos;  // end of the last match
@@ -89,7 +110,12 @@ struct RegexScan::State {
 RegexScan::RegexScan(const Regex& regex) : state_(std::make_unique<State>()) {
   state_->program = regex.program_.get();
   state_->data = pcre2_match_data_create(1, nullptr);
-  if (state_->data == nullptr) throw Error("out of memory for a regular expression");
+  state_->context = pcre2_match_context_create(nullptr);
+  if (state_->data == nullptr || state_->context == nullptr) {
+    throw Error("out of memory for a regular expression");
+  }
+  pcre2_set_match_limit(state_->context, kMatchLimit);
+  pcre2_set_heap_limit(state_->context, kHeapLimitKib);
 }
 
 RegexScan::~RegexScan() = default;
@@ -105,17 +131,15 @@ bool RegexScan::next(size_t& begin, size_t& end) {
   while (s.from <= s.text.size()) {
     const auto* subject = reinterpret_cast<PCRE2_SPTR>(s.text.data());
     int found = pcre2_match(s.program->code, subject, s.text.size(), s.from, PCRE2_NO_UTF_CHECK,
-                            s.data, nullptr);
+                            s.data, s.context);
     if (found == PCRE2_ERROR_JIT_STACKLIMIT) {
       // The JIT has a small fixed stack; the interpreter grows on the heap.
       found = pcre2_match(s.program->code, subject, s.text.size(), s.from,
-                          PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s.data, nullptr);
+                          PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, s.data, s.context);
     }
     if (found == PCRE2_ERROR_NOMATCH) return false;
     if (found < 0) {
-      throw Error("a regular expression fails on this text: " + pcre2_message(found))
-          .file(s.program->source)
-          .got(s.program->pattern);
+      throw Error(match_failure(found)).file(s.program->source).got(s.program->pattern);
     }
     const PCRE2_SIZE* where = pcre2_get_ovector_pointer(s.data);
     begin = where[0];

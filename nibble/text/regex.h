@@ -41,7 +41,7 @@ class RegexScan {
   // `text` must be valid UTF-8 and live while it is scanned.
   void start(std::string_view text);
   // The next match from left to right; an empty match right behind the last match is passed over.
-  // Throws Error when the search exceeds PCRE2's limits.
+  // Throws Error when a search takes too many steps or too much memory.
   bool next(size_t& begin, size_t& end);
 
  private:

@@ -24,7 +24,8 @@ constexpr std::string_view kSpace =
     "\\x{205f}\\x{3000}";
 constexpr std::string_view kHexDigit = "0-9a-fA-F";
 constexpr int kMaxNesting = 100;  // groups and classes; deeper ones would exhaust the stack
-// Bytes of a pattern: a property of five bytes may become a kilobyte. PCRE2 compiles no longer ones.
+// Bytes of a pattern: a property of five bytes may become a kilobyte. PCRE2 compiles no longer
+// ones.
 constexpr size_t kMaxPattern = 1 << 16;
 
 // \p{name} as the inside of a character class, with the characters that PCRE2 does not know yet.

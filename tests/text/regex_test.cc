@@ -12,6 +12,8 @@
 namespace nibble {
 namespace {
 
+using Strings = std::vector<std::string>;
+
 std::vector<std::string> matches(std::string_view pattern, std::string_view text) {
   const Regex regex = Regex::compile(pattern, "test.json");
   RegexScan scan(regex);
@@ -23,7 +25,21 @@ std::vector<std::string> matches(std::string_view pattern, std::string_view text
   return out;
 }
 
-using Strings = std::vector<std::string>;
+TEST(Regex, SearchesWithoutEndAreStopped) {
+  const std::string text = std::string(60, 'a') + "b";
+  try {
+    matches("(a|aa)+$", text);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("takes too long on this text"), std::string::npos)
+        << error.what();
+  }
+}
+
+TEST(Regex, LongMatchesAreNotMistakenForEndlessOnes) {
+  const std::string text(1 << 20, 'a');
+  EXPECT_EQ(matches("(?:a|b)+", text), (Strings{text}));
+}
 
 TEST(Regex, WhiteSpaceIsUnicodeWhiteSpace) {
   EXPECT_EQ(matches("\\s", "a\xC2\x85 \xE3\x80\x80").size(), 3u);
