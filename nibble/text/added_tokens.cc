@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "nibble/base/utf8.h"
+#include "nibble/text/reference_unicode.h"
 
 namespace nibble {
 namespace {
@@ -16,12 +17,12 @@ char32_t last_code_point(std::string_view text) {
 }
 
 bool ends_with_word(std::string_view text) {
-  return !text.empty() && is_word(last_code_point(text));
+  return !text.empty() && is_word_v16(last_code_point(text));
 }
 
 bool starts_with_word(std::string_view text) {
   size_t at = 0;
-  return !text.empty() && is_word(next_code_point(text, at));
+  return !text.empty() && is_word_v16(next_code_point(text, at));
 }
 
 // Where the white space at the end of `text` starts.
@@ -186,9 +187,10 @@ void AddedTokens::visit(std::string_view text, const Normalizer* normalizer, boo
       continue;
     }
     std::string_view between = text.substr(outer.begin, outer.end - outer.begin);
+    bool start_removed = false;
     if (normalizer != nullptr) {
       normalized = between;
-      normalizer->normalize(normalized);
+      start_removed = normalizer->normalize(normalized);
       between = normalized;
     }
     inner.clear();
@@ -198,7 +200,7 @@ void AddedTokens::visit(std::string_view text, const Normalizer* normalizer, boo
         visitor({.text = {}, .token = found.id});
       } else {
         visitor({.text = between.substr(found.begin, found.end - found.begin),
-                 .at_start = outer.begin == 0 && found.begin == 0});
+                 .at_start = !start_removed && outer.begin == 0 && found.begin == 0});
       }
     }
   }

@@ -5,72 +5,28 @@
 
 #include <utility>
 
-#include "nibble/base/error.h"
+#include "nibble/text/model_fields.h"
 
 namespace nibble {
 namespace {
 
 namespace dom = simdjson::dom;
 
-Error model_error(const std::string& problem, const std::string& source) {
-  return Error("the BPE model " + problem).file(source);
-}
-
-bool read_flag(dom::object object, const char* key, const std::string& source) {
-  dom::element value;
-  if (object.at_key(key).get(value) != simdjson::SUCCESS || value.is_null()) return false;
-  bool flag = false;
-  if (value.get(flag) != simdjson::SUCCESS) {
-    throw model_error(fmt::format("has a \"{}\" that is not true or false", key), source);
-  }
-  return flag;
-}
-
-std::string read_text(dom::object object, const char* key, const std::string& source) {
-  dom::element value;
-  if (object.at_key(key).get(value) != simdjson::SUCCESS || value.is_null()) return "";
-  std::string_view text;
-  if (value.get(text) != simdjson::SUCCESS) {
-    throw model_error(fmt::format("has a \"{}\" that is no string", key), source);
-  }
-  return std::string(text);
-}
-
-void refuse_dropout(dom::object object, const std::string& source) {
-  dom::element value;
-  if (object.at_key("dropout").get(value) != simdjson::SUCCESS || value.is_null()) return;
+void refuse_dropout(const ModelFields& fields) {
+  auto value = fields.find("dropout");
+  if (!value.has_value()) return;
   double dropout = 1;
-  if (value.get(dropout) != simdjson::SUCCESS || dropout != 0) {
-    throw model_error("has dropout, which makes ids random", source)
+  if (value->get(dropout) != simdjson::SUCCESS || dropout != 0) {
+    throw fields.error("has dropout, which makes ids random")
         .hint("set \"dropout\" to null to encode without it");
   }
-}
-
-Vocabulary read_vocabulary(dom::object object, const std::string& source) {
-  dom::object tokens;
-  if (object.at_key("vocab").get(tokens) != simdjson::SUCCESS) {
-    throw model_error("lacks its \"vocab\"", source);
-  }
-  int64_t bytes = 0;
-  for (auto [token, id] : tokens) bytes += static_cast<int64_t>(token.size());
-  Vocabulary vocabulary;
-  vocabulary.reserve(static_cast<int64_t>(tokens.size()), bytes);
-  for (auto [token, element] : tokens) {
-    int64_t id = -1;
-    if (element.get(id) != simdjson::SUCCESS || id < 0 || id > kMaxTokenId) {
-      throw model_error(fmt::format("gives the token '{}' an id that is none", token), source)
-          .expected(fmt::format("0 to {}", kMaxTokenId));
-    }
-    vocabulary.add(token, static_cast<int32_t>(id));
-  }
-  return vocabulary;
 }
 
 // Turns the spelled merges into ids.
 class MergeReader {
  public:
-  MergeReader(const Vocabulary& vocabulary, std::string_view prefix, const std::string& source)
-      : vocabulary_(vocabulary), prefix_(prefix), source_(source) {}
+  MergeReader(const Vocabulary& vocabulary, std::string_view prefix, const ModelFields& fields)
+      : vocabulary_(vocabulary), prefix_(prefix), fields_(fields) {}
 
   MergeTable read(dom::array merges) {
     size_t count = 0;  // array::size() saturates at 2^24
@@ -90,7 +46,7 @@ class MergeReader {
 
  private:
   [[noreturn]] void fail(const std::string& problem, std::string_view got) const {
-    throw model_error(fmt::format("has a merge (number {}) {}", index_, problem), source_)
+    throw fields_.error(fmt::format("has a merge (number {}) {}", index_, problem))
         .got(std::string(got));
   }
 
@@ -136,7 +92,7 @@ class MergeReader {
 
   const Vocabulary& vocabulary_;
   std::string_view prefix_;
-  const std::string& source_;
+  const ModelFields& fields_;
   int64_t index_ = 0;
   std::string joined_;
 };
@@ -144,21 +100,22 @@ class MergeReader {
 }  // namespace
 
 std::unique_ptr<BpeModel> read_bpe_model(dom::object object, const std::string& source) {
-  refuse_dropout(object, source);
+  const ModelFields fields(object, "BPE", source);
+  refuse_dropout(fields);
   BpeOptions options{
-      .unk_token = read_text(object, "unk_token", source),
-      .continuing_subword_prefix = read_text(object, "continuing_subword_prefix", source),
-      .end_of_word_suffix = read_text(object, "end_of_word_suffix", source),
-      .fuse_unk = read_flag(object, "fuse_unk", source),
-      .byte_fallback = read_flag(object, "byte_fallback", source),
-      .ignore_merges = read_flag(object, "ignore_merges", source)};
-  Vocabulary vocabulary = read_vocabulary(object, source);
+      .unk_token = fields.text("unk_token").value_or(""),
+      .continuing_subword_prefix = fields.text("continuing_subword_prefix").value_or(""),
+      .end_of_word_suffix = fields.text("end_of_word_suffix").value_or(""),
+      .fuse_unk = fields.flag("fuse_unk").value_or(false),
+      .byte_fallback = fields.flag("byte_fallback").value_or(false),
+      .ignore_merges = fields.flag("ignore_merges").value_or(false)};
+  Vocabulary vocabulary = fields.vocabulary();
   dom::array merges;
   if (object.at_key("merges").get(merges) != simdjson::SUCCESS) {
-    throw model_error("lacks its \"merges\"", source);
+    throw fields.error("lacks its \"merges\"");
   }
   MergeTable table =
-      MergeReader(vocabulary, options.continuing_subword_prefix, source).read(merges);
+      MergeReader(vocabulary, options.continuing_subword_prefix, fields).read(merges);
   return std::make_unique<BpeModel>(std::move(vocabulary), std::move(table), std::move(options),
                                     source);
 }

@@ -14,55 +14,11 @@
 #include "nibble/text/component_config.h"
 #include "nibble/text/metaspace.h"
 #include "nibble/text/replace.h"
+#include "nibble/text/token_filter.h"
+#include "nibble/text/wordpiece_decoder.h"
 
 namespace nibble {
 namespace {
-
-class Filter : public TokenSink {
- public:
-  explicit Filter(TokenSink& next) : next_(next) {}
-  void finish() override { next_.finish(); }
-
- protected:
-  TokenSink& next_;
-};
-
-// For filters that must see a token whole.
-class WholeTokenFilter : public Filter {
- public:
-  using Filter::Filter;
-
-  void push(std::string_view part, bool ends_token) final {
-    if (!ends_token) {
-      token_ += part;
-    } else if (token_.empty()) {
-      take(part);
-    } else {
-      token_ += part;
-      take(std::exchange(token_, {}));
-    }
-  }
-
- protected:
-  virtual void take(std::string_view token) = 0;
-
- private:
-  std::string token_;
-};
-
-// A decoder whose filter is F, built from a next sink and `settings...`.
-template <class F, class... Settings>
-class FilterDecoder : public Decoder {
- public:
-  explicit FilterDecoder(Settings... settings) : settings_(std::move(settings)...) {}
-  std::unique_ptr<TokenSink> start(TokenSink& next) const override {
-    return std::apply(
-        [&](const auto&... settings) { return std::make_unique<F>(next, settings...); }, settings_);
-  }
-
- private:
-  std::tuple<Settings...> settings_;
-};
 
 // Melts all tokens into the bytes they stand for; what is no UTF-8 becomes U+FFFD.
 class ByteLevelFilter : public WholeTokenFilter {
@@ -139,9 +95,9 @@ class ByteFallbackFilter : public WholeTokenFilter {
 };
 
 // Makes one token of all.
-class FuseFilter : public Filter {
+class FuseFilter : public TokenFilter {
  public:
-  using Filter::Filter;
+  using TokenFilter::TokenFilter;
   void push(std::string_view part, bool) override {
     if (!part.empty()) next_.push(part, false);
   }
@@ -152,10 +108,10 @@ class FuseFilter : public Filter {
 };
 
 // Takes up to `start` and `stop` times the character `content` off the ends of each token.
-class StripFilter : public Filter {
+class StripFilter : public TokenFilter {
  public:
   StripFilter(TokenSink& next, std::string content, int64_t start, int64_t stop)
-      : Filter(next), content_(std::move(content)), start_(start), stop_(stop), left_(start) {}
+      : TokenFilter(next), content_(std::move(content)), start_(start), stop_(stop), left_(start) {}
 
   void push(std::string_view part, bool ends_token) override {
     while (left_ > 0 && !part.empty()) {
@@ -208,10 +164,10 @@ class ReplaceFilter : public WholeTokenFilter {
 };
 
 // U+2581 becomes a space, or nothing in the first token when one was prepended.
-class MetaspaceFilter : public Filter {
+class MetaspaceFilter : public TokenFilter {
  public:
   MetaspaceFilter(TokenSink& next, const Metaspace& settings)
-      : Filter(next),
+      : TokenFilter(next),
         mark_(settings.replacement),
         drop_in_first_(settings.prepend != Metaspace::Prepend::kNever) {}
 
@@ -269,9 +225,9 @@ class WordEndFilter : public WholeTokenFilter {
   std::optional<std::string> waiting_;
 };
 
-class JoinFilter : public Filter {
+class JoinFilter : public TokenFilter {
  public:
-  using Filter::Filter;
+  using TokenFilter::TokenFilter;
   void push(std::string_view part, bool ends_token) override {
     if (at_token_start_ && !first_) next_.push(" ", false);
     first_ = false;
@@ -341,6 +297,8 @@ std::unique_ptr<Decoder> make_decoder(const nlohmann::json& object, const std::s
   if (type == "Metaspace") {
     return std::make_unique<FilterDecoder<MetaspaceFilter, Metaspace>>(Metaspace(config));
   }
+  if (type == "WordPiece") return make_wordpiece_decoder(config);
+  if (type == "CTC") return make_ctc_decoder(config);
   if (type == "BPEDecoder") return make_word_end(config);
   if (type == "Sequence") {
     std::vector<std::unique_ptr<Decoder>> decoders;

@@ -29,8 +29,8 @@ class Decoder {
   virtual std::unique_ptr<TokenSink> start(TokenSink& next) const = 0;
 };
 
-// ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, BPEDecoder, Sequence. Throws Error,
-// naming `source` and the type, for any other type and for malformed objects.
+// ByteLevel, ByteFallback, Fuse, Strip, Replace, Metaspace, BPEDecoder, WordPiece, CTC, Sequence.
+// Throws Error, naming `source` and the type, for any other type and for malformed objects.
 std::unique_ptr<Decoder> make_decoder(const nlohmann::json& object, const std::string& source);
 
 // What stands in for a missing decoder: tokens joined by spaces.

@@ -1,79 +1,87 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/text/normalizer.h"
 
-#include <unicode/bytestream.h>
-#include <unicode/normalizer2.h>
-#include <unicode/stringpiece.h>
-#include <unicode/uchar.h>
-
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 #include <vector>
 
-#include "nibble/base/utf8.h"
+#include "nibble/text/bert_normalizer.h"
+#include "nibble/text/byte_level.h"
 #include "nibble/text/component_config.h"
-#include "nibble/text/mark_order.h"
+#include "nibble/text/precompiled.h"
+#include "nibble/text/reference_unicode.h"
 #include "nibble/text/replace.h"
 
 namespace nibble {
 namespace {
 
-bool is_ascii(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return static_cast<unsigned char>(c) < 0x80; });
-}
-
 class UnicodeForm : public Normalizer {
  public:
-  explicit UnicodeForm(const icu::Normalizer2* form) : form_(form) {}
-
-  void normalize(std::string& text) const override {
-    if (is_ascii(text)) return;  // every form keeps ASCII
-    if (text.size() > INT32_MAX) throw Error("a text above 2 GiB cannot be normalized");
-    UErrorCode status = U_ZERO_ERROR;
-    order_long_mark_runs(text);
-    std::string out;
-    icu::StringByteSink<std::string> sink(&out, static_cast<int32_t>(text.size()));
-    form_->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink,
-                         nullptr, status);
-    if (U_FAILURE(status)) {
-      throw Error(std::string("Unicode normalization failed: ") + u_errorName(status));
-    }
-    text = std::move(out);
+  explicit UnicodeForm(NormalForm form) : form_(form) {}
+  bool normalize(std::string& text) const override {
+    apply_normal_form(form_, text);
+    return false;
   }
 
  private:
-  const icu::Normalizer2* form_;  // owned by ICU for the life of the process
+  NormalForm form_;
 };
 
-std::unique_ptr<Normalizer> make_form(const std::string& type) {
-  UErrorCode status = U_ZERO_ERROR;
-  const icu::Normalizer2* form = type == "NFC"    ? icu::Normalizer2::getNFCInstance(status)
-                                 : type == "NFD"  ? icu::Normalizer2::getNFDInstance(status)
-                                 : type == "NFKC" ? icu::Normalizer2::getNFKCInstance(status)
-                                                  : icu::Normalizer2::getNFKDInstance(status);
-  if (U_FAILURE(status)) {
-    throw Error("ICU has no data for Unicode normalization").got(u_errorName(status));
-  }
-  return std::make_unique<UnicodeForm>(form);
-}
-
-// Character by character and without context, as Rust's char::to_lowercase.
 class Lowercase : public Normalizer {
  public:
-  void normalize(std::string& text) const override {
+  bool normalize(std::string& text) const override {
+    lower_case(text);
+    return false;
+  }
+};
+
+class StripAccents : public Normalizer {
+ public:
+  bool normalize(std::string& text) const override { return remove_characters(text, is_mark_); }
+
+ private:
+  CharClass is_mark_{is_combining_mark_v9};
+};
+
+// The cleaning of the NMT systems before SentencePiece: control characters go, and what looks like
+// white space becomes a space.
+class Nmt : public Normalizer {
+ public:
+  bool normalize(std::string& text) const override {
+    const bool start_removed = remove_characters(text, is_removed);
     std::string out;
     out.reserve(text.size());
     for (size_t at = 0; at < text.size();) {
-      const char32_t c = next_code_point(text, at);
-      if (c == 0x130) {
-        out += "i\xCC\x87";  // the one character with a longer lower case: i and a dot above
+      const size_t begin = at;
+      if (is_space(next_code_point(text, at))) {
+        out += ' ';
       } else {
-        append_utf8(out, static_cast<char32_t>(u_tolower(static_cast<UChar32>(c))));
+        out.append(text, begin, at - begin);
       }
     }
     text = std::move(out);
+    return start_removed;
+  }
+
+ private:
+  static bool is_removed(char32_t c) {
+    return (c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F ||
+           c == 0x9F;
+  }
+  static bool is_space(char32_t c) {
+    return c == 9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 ||
+           (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+           c == 0xFEFF || c == 0xFFFD;
+  }
+};
+
+class ByteLevelNormalizer : public Normalizer {
+ public:
+  bool normalize(std::string& text) const override {
+    std::string out;
+    append_byte_level(out, text);
+    text = std::move(out);
+    return false;
   }
 };
 
@@ -81,7 +89,7 @@ class Strip : public Normalizer {
  public:
   Strip(bool left, bool right) : left_(left), right_(right) {}
 
-  void normalize(std::string& text) const override {
+  bool normalize(std::string& text) const override {
     size_t begin = 0, end = text.size();
     for (size_t at = 0; left_ && at < text.size() && is_whitespace(next_code_point(text, at));) {
       begin = at;
@@ -94,6 +102,7 @@ class Strip : public Normalizer {
       }
     }
     text = text.substr(begin, end - begin);
+    return begin > 0;
   }
 
  private:
@@ -103,8 +112,9 @@ class Strip : public Normalizer {
 class Prepend : public Normalizer {
  public:
   explicit Prepend(std::string prefix) : prefix_(std::move(prefix)) {}
-  void normalize(std::string& text) const override {
+  bool normalize(std::string& text) const override {
     if (!text.empty()) text.insert(0, prefix_);
+    return false;
   }
 
  private:
@@ -114,7 +124,11 @@ class Prepend : public Normalizer {
 class Replace : public Normalizer {
  public:
   explicit Replace(Replacement replacement) : replacement_(std::move(replacement)) {}
-  void normalize(std::string& text) const override { text = replacement_.apply(text); }
+  bool normalize(std::string& text) const override {
+    bool start_removed = false;
+    text = replacement_.apply(text, &start_removed);
+    return start_removed;
+  }
 
  private:
   Replacement replacement_;
@@ -123,8 +137,10 @@ class Replace : public Normalizer {
 class Sequence : public Normalizer {
  public:
   explicit Sequence(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
-  void normalize(std::string& text) const override {
-    for (const auto& step : steps_) step->normalize(text);
+  bool normalize(std::string& text) const override {
+    bool start_removed = false;
+    for (const auto& step : steps_) start_removed |= step->normalize(text);
+    return start_removed;
   }
 
  private:
@@ -133,11 +149,33 @@ class Sequence : public Normalizer {
 
 }  // namespace
 
+void lower_case(std::string& text) {
+  std::string out;
+  out.reserve(text.size());
+  for (size_t at = 0; at < text.size();) {
+    const char32_t c = next_code_point(text, at);
+    if (c == 0x130) {
+      out += "i\xCC\x87";  // the one character with a longer lower case: i and a dot above
+    } else {
+      append_utf8(out, simple_lower_case(c));
+    }
+  }
+  text = std::move(out);
+}
+
 std::unique_ptr<Normalizer> make_normalizer(const nlohmann::json& object,
                                             const std::string& source) {
   const ComponentConfig config(object, "normalizer", source);
   const std::string& type = config.type();
-  if (type == "NFC" || type == "NFD" || type == "NFKC" || type == "NFKD") return make_form(type);
+  if (type == "NFC") return std::make_unique<UnicodeForm>(NormalForm::kNfc);
+  if (type == "NFD") return std::make_unique<UnicodeForm>(NormalForm::kNfd);
+  if (type == "NFKC") return std::make_unique<UnicodeForm>(NormalForm::kNfkc);
+  if (type == "NFKD") return std::make_unique<UnicodeForm>(NormalForm::kNfkd);
+  if (type == "BertNormalizer") return std::make_unique<BertNormalizer>(config);
+  if (type == "StripAccents") return std::make_unique<StripAccents>();
+  if (type == "Nmt") return std::make_unique<Nmt>();
+  if (type == "Precompiled") return std::make_unique<Precompiled>(config);
+  if (type == "ByteLevel") return std::make_unique<ByteLevelNormalizer>();
   if (type == "Lowercase") return std::make_unique<Lowercase>();
   if (type == "Strip") {
     return std::make_unique<Strip>(config.flag("strip_left"), config.flag("strip_right"));

@@ -9,8 +9,10 @@
 #include "nibble/text/byte_level.h"
 #include "nibble/text/component_config.h"
 #include "nibble/text/metaspace.h"
+#include "nibble/text/reference_unicode.h"
 #include "nibble/text/regex.h"
 #include "nibble/text/split.h"
+#include "nibble/text/word_split.h"
 
 namespace nibble {
 namespace {
@@ -69,11 +71,12 @@ class Split : public PreTokenizer {
   bool invert_;
 };
 
-// Digits, Punctuation and WhitespaceSplit: cut at each character of a class.
+// Digits, Punctuation, WhitespaceSplit and CharDelimiterSplit: cut at each character of a class.
+template <class Predicate>
 class CharacterSplit : public PreTokenizer {
  public:
-  CharacterSplit(bool (*is_match)(char32_t), SplitBehavior behavior)
-      : is_match_(is_match), behavior_(behavior) {}
+  CharacterSplit(Predicate is_match, SplitBehavior behavior)
+      : is_match_(std::move(is_match)), behavior_(behavior) {}
 
   void apply(PreTokenized& input) const override {
     split_pieces(input, behavior_, [&](std::string_view text, std::vector<Span>& spans) {
@@ -82,9 +85,14 @@ class CharacterSplit : public PreTokenizer {
   }
 
  private:
-  bool (*is_match_)(char32_t);
+  Predicate is_match_;
   SplitBehavior behavior_;
 };
+
+template <class Predicate>
+std::unique_ptr<PreTokenizer> split_characters(Predicate is_match, SplitBehavior behavior) {
+  return std::make_unique<CharacterSplit<Predicate>>(std::move(is_match), behavior);
+}
 
 // Keeps the runs of word characters and the runs of other visible characters.
 class Whitespace : public PreTokenizer {
@@ -109,7 +117,7 @@ class Whitespace : public PreTokenizer {
  private:
   enum class Kind { kSpace, kWord, kOther };
   static Kind kind_of(char32_t c) {
-    return is_word(c) ? Kind::kWord : is_whitespace(c) ? Kind::kSpace : Kind::kOther;
+    return is_word_v16(c) ? Kind::kWord : is_whitespace(c) ? Kind::kSpace : Kind::kOther;
   }
 };
 
@@ -176,18 +184,31 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const nlohmann::json& object,
   }
   if (type == "Split") return make_split(config);
   if (type == "Digits") {
-    return std::make_unique<CharacterSplit>(is_numeric, config.flag("individual_digits")
-                                                            ? SplitBehavior::kIsolated
-                                                            : SplitBehavior::kContiguous);
+    return split_characters(CharClass(is_numeric_v17), config.flag("individual_digits")
+                                                           ? SplitBehavior::kIsolated
+                                                           : SplitBehavior::kContiguous);
   }
   if (type == "Punctuation") {
-    return std::make_unique<CharacterSplit>(
-        is_punctuation, parse_split_behavior(config.text_or("behavior", "Isolated"), source));
+    return split_characters(CharClass(is_punctuation_v8),
+                            parse_split_behavior(config.text_or("behavior", "Isolated"), source));
+  }
+  // The library names the class in its files and reads the short name, too, in some versions.
+  if (type == "CharDelimiterSplit" || type == "Delimiter") {
+    const char32_t delimiter = config.character("delimiter");
+    return split_characters([delimiter](char32_t c) { return c == delimiter; },
+                            SplitBehavior::kRemoved);
+  }
+  if (type == "BertPreTokenizer") return std::make_unique<BertPreTokenizer>();
+  if (type == "UnicodeScripts") return std::make_unique<UnicodeScripts>();
+  if (type == "FixedLength") {
+    const int64_t length = config.has("length") ? config.count("length") : 5;
+    if (length == 0) throw config.error("has the length 0");
+    return std::make_unique<FixedLength>(length);
   }
   if (type == "Metaspace") return std::make_unique<MetaspaceSplit>(Metaspace(config));
   if (type == "Whitespace") return std::make_unique<Whitespace>();
   if (type == "WhitespaceSplit") {
-    return std::make_unique<CharacterSplit>(is_whitespace, SplitBehavior::kRemoved);
+    return split_characters(CharClass(is_whitespace), SplitBehavior::kRemoved);
   }
   if (type == "Sequence") {
     std::vector<std::unique_ptr<PreTokenizer>> steps;

@@ -23,8 +23,9 @@ class PreTokenizer {
   virtual void apply(PreTokenized& input) const = 0;
 };
 
-// ByteLevel, Split, Digits, Punctuation, Metaspace, Whitespace, WhitespaceSplit, Sequence. Throws
-// Error, naming `source` and the type, for any other type and for malformed objects.
+// BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits, FixedLength, Metaspace, Punctuation,
+// Sequence, Split, UnicodeScripts, Whitespace, WhitespaceSplit. Throws Error, naming `source` and
+// the type, for any other type and for malformed objects.
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(const nlohmann::json& object,
                                                  const std::string& source);
 

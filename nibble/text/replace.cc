@@ -12,12 +12,15 @@ Replacement::Replacement(const ComponentConfig& config) : content_(config.text("
   }
 }
 
-std::string Replacement::apply(std::string_view text) const {
+std::string Replacement::apply(std::string_view text, bool* start_removed) const {
   std::string out;
   if (text.empty()) return out;
   out.reserve(text.size());
   size_t done = 0;
   const auto replace = [&](size_t begin, size_t end) {
+    if (start_removed != nullptr && out.empty() && begin == done && begin < end) {
+      *start_removed |= content_.empty();
+    }
     out += text.substr(done, begin - done);
     out += content_;
     done = end;

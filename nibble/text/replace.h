@@ -18,7 +18,8 @@ class Replacement {
   // Reads "pattern" and "content"; throws Error when they are malformed.
   explicit Replacement(const ComponentConfig& config);
 
-  std::string apply(std::string_view text) const;
+  // `start_removed`, where given, becomes true when a match at the start is replaced by nothing.
+  std::string apply(std::string_view text, bool* start_removed = nullptr) const;
 
  private:
   std::string needle_;  // when there is no regex_; not empty

@@ -36,7 +36,9 @@ Tokenizer::Tokenizer(std::unique_ptr<const Parts> parts) : parts_(std::move(part
 
 Tokenizer::~Tokenizer() = default;
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+// The ids of the text alone, without those of the post-processor.
+void Tokenizer::append_ids(std::string_view text, const EncodeOptions& options,
+                           std::vector<int32_t>& ids) const {
   const Parts& p = *parts_;
   const AddedTokens none;
   const AddedTokens& added = options.parse_added_tokens ? p.added : none;
@@ -45,9 +47,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOption
     repaired = repair_utf8(text);
     text = repaired;
   }
-  std::vector<int32_t> ids;
-  ids.reserve(text.size() / 4 + 8);  // English has some four bytes a token
-  if (options.add_special_tokens) ids = p.special_ids.before;
+  ids.reserve(ids.size() + text.size() / 4 + 8);  // English has some four bytes a token
   const auto encoder = p.model->start();
   if (p.scanner != nullptr) {
     added.visit(text, p.normalizer.get(), options.parse_special_tokens,
@@ -74,11 +74,69 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOption
     }
     sink.flush();
   }
-  if (options.add_special_tokens) {
-    ids.insert(ids.end(), p.special_ids.after.begin(), p.special_ids.after.end());
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text, const EncodeOptions& options) const {
+  std::vector<int32_t> ids;
+  std::optional<size_t> begin;  // where the text's own ids are, once they are there
+  size_t count = 0;
+  for (const TemplatePart& part :
+       parts_->post_processor.parts(/*pair=*/false, options.add_special_tokens)) {
+    if (part.source == TemplatePart::Source::kSpecial) {
+      ids.insert(ids.end(), part.ids.begin(), part.ids.end());
+    } else if (!begin.has_value()) {
+      begin = ids.size();
+      append_ids(text, options, ids);
+      count = ids.size() - *begin;
+    } else {
+      ids.reserve(ids.size() + count);
+      for (size_t i = 0; i < count; ++i) ids.push_back(ids[*begin + i]);
+    }
   }
   return ids;
 }
+
+Encoding Tokenizer::encode_input(const EncodeInput& input, const BatchOptions& options) const {
+  return std::move(encode_batch({&input, 1}, options).front());
+}
+
+std::vector<Encoding> Tokenizer::encode_batch(std::span<const EncodeInput> inputs,
+                                              const BatchOptions& options) const {
+  const auto encode_alone = [&](std::string_view text, int32_t type_id) {
+    Encoding out;
+    append_ids(text, options, out.ids);
+    out.type_ids.assign(out.ids.size(), type_id);
+    out.special_tokens_mask.assign(out.ids.size(), 0);
+    out.attention_mask.assign(out.ids.size(), 1);
+    return out;
+  };
+  const PostProcessor& post_processor = parts_->post_processor;
+  std::vector<Encoding> encodings;
+  encodings.reserve(inputs.size());
+  for (const EncodeInput& input : inputs) {
+    Encoding first = encode_alone(input.text, 0);
+    std::optional<Encoding> second;
+    if (input.pair.has_value()) second = encode_alone(*input.pair, 1);
+    Encoding* second_or_null = second.has_value() ? &*second : nullptr;
+    if (options.truncation.has_value()) {
+      Truncation truncation = *options.truncation;
+      const int64_t added = post_processor.added_tokens(input.pair.has_value());
+      if (options.add_special_tokens) truncation.max_length -= added;
+      if (truncation.max_length < 0) {
+        throw Error("the truncation's length has no room for the special tokens")
+            .expected(fmt::format("at least {}", added))
+            .got(std::to_string(options.truncation->max_length));
+      }
+      truncate_encodings(first, second_or_null, truncation);
+    }
+    encodings.push_back(post_processor.process(first, second_or_null, options.add_special_tokens));
+  }
+  if (options.padding.has_value()) pad_encodings(encodings, *options.padding);
+  return encodings;
+}
+
+const std::optional<Truncation>& Tokenizer::truncation() const { return parts_->truncation; }
+const std::optional<Padding>& Tokenizer::padding() const { return parts_->padding; }
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, const DecodeOptions& options) const {
   TextCollector text;

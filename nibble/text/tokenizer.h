@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Text to token ids and back, equal to Hugging Face's tokenizers library for the same
-// tokenizer.json. Immutable once built and thread-safe. Single texts only: no pairs, no padding, no
-// truncation (both entries of the file are ignored, as transformers does by default).
+// tokenizer.json. Immutable once built and thread-safe. Truncation and padding happen when asked
+// for; the entries of the file are read, but not applied by themselves, as in transformers.
 //
 // Text that is no UTF-8 is read with U+FFFD for every invalid part; decoded text always is UTF-8.
 #pragma once
@@ -15,6 +15,8 @@
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "nibble/text/encoding.h"
 
 namespace nibble {
 
@@ -33,6 +35,17 @@ struct AddedTokenInfo {
   std::string content;
   int32_t id;
   bool special;
+};
+
+struct EncodeInput {
+  std::string_view text;
+  std::optional<std::string_view> pair =
+      std::nullopt;  // a second text, for models that compare two
+};
+
+struct BatchOptions : EncodeOptions {
+  std::optional<Truncation> truncation = std::nullopt;
+  std::optional<Padding> padding = std::nullopt;
 };
 
 struct DecodeOptions {
@@ -57,6 +70,16 @@ class Tokenizer {
   Tokenizer& operator=(const Tokenizer&) = delete;
 
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options = {}) const;
+
+  // With all that models take in besides ids. Throws Error where truncation cannot reach its length
+  // or leave its stride, and where the file has no template for a pair.
+  Encoding encode_input(const EncodeInput& input, const BatchOptions& options = {}) const;
+  std::vector<Encoding> encode_batch(std::span<const EncodeInput> inputs,
+                                     const BatchOptions& options = {}) const;
+
+  // What the file asks for; meant for BatchOptions.
+  const std::optional<Truncation>& truncation() const;
+  const std::optional<Padding>& padding() const;
 
   // Ids that are no token are passed over, as in the reference. transformers' cleanup of spaces
   // (clean_up_tokenization_spaces) is not applied: it ignores that setting for BPE models too.
@@ -89,6 +112,9 @@ class Tokenizer {
 
  private:
   friend class StreamDecoder;
+
+  void append_ids(std::string_view text, const EncodeOptions& options,
+                  std::vector<int32_t>& ids) const;
 
   std::unique_ptr<const Parts> parts_;
 };

@@ -10,8 +10,9 @@
 #include "nibble/base/error.h"
 #include "nibble/base/mapped_file.h"
 #include "nibble/base/utf8.h"
-#include "nibble/text/bpe_json.h"
 #include "nibble/text/cut_plan.h"
+#include "nibble/text/encoding_json.h"
+#include "nibble/text/model_json.h"
 #include "nibble/text/tokenizer_parts.h"
 
 namespace nibble {
@@ -28,28 +29,12 @@ nlohmann::json section(dom::object root, const char* key) {
   return nlohmann::json::parse(simdjson::minify(element), nullptr, /*allow_exceptions=*/false);
 }
 
-struct ReadModel {
-  std::unique_ptr<Model> model;
-  bool sentencepiece = false;  // BPE over text with U+2581, unknown characters as bytes
-};
-
-ReadModel read_model(dom::object root, const std::string& source) {
+dom::object model_object(dom::object root, const std::string& source) {
   dom::object object;
   if (root.at_key("model").get(object) != simdjson::SUCCESS) {
     throw Error("tokenizer.json lacks its \"model\"").file(source);
   }
-  std::string_view type;
-  if (object.at_key("type").get(type) != simdjson::SUCCESS) {
-    // Files of old library versions leave the type out; only BPE has merges.
-    dom::element merges;
-    type = object.at_key("merges").get(merges) == simdjson::SUCCESS ? "BPE" : "(none)";
-  }
-  if (type != "BPE") {
-    throw Error(fmt::format("the model '{}' is not supported", type)).file(source).expected("BPE");
-  }
-  auto model = read_bpe_model(object, source);
-  const bool sentencepiece = model->options().byte_fallback;
-  return {std::move(model), sentencepiece};
+  return object;
 }
 
 // Gives tokens their ids as the library does: the id that the text has already, else the next one
@@ -118,21 +103,43 @@ void name_tokens_by_generation_ids(Tokenizer::Parts& parts) {
   }
 }
 
-SpecialIds read_special_ids(const TokenizerSections& sections, const Tokenizer::Parts& parts,
-                            const std::string& source) {
+// Where the configuration says whether BOS and EOS are added, it alone decides.
+PostProcessor make_post_processor(const TokenizerSections& sections, const Tokenizer::Parts& parts,
+                                  const std::string& source) {
+  using nlohmann::json;
   const TokenizerConfig& config = parts.config;
   if (!config.add_bos_token.has_value() && !config.add_eos_token.has_value()) {
     if (sections.post_processor.is_null()) return {};
-    return read_post_processor(sections.post_processor, source);
+    return {sections.post_processor, source};
   }
-  SpecialIds out;
-  const auto append = [&](std::optional<bool> wanted, const char* name, std::vector<int32_t>& ids) {
-    if (!wanted.value_or(false) || config.token(name).empty()) return;
-    if (const auto id = parts.find(config.token(name))) ids.push_back(*id);
+  json special_tokens = json::object();
+  const auto special = [&](std::optional<bool> wanted, const char* name, int type_id) {
+    json out = json::array();
+    const std::string& token = config.token(name);
+    const auto id = parts.find(token);
+    if (wanted.value_or(false) && !token.empty() && id.has_value()) {
+      special_tokens[token] = {{"id", token}, {"ids", {*id}}, {"tokens", {token}}};
+      out.push_back({{"SpecialToken", {{"id", token}, {"type_id", type_id}}}});
+    }
+    return out;
   };
-  append(config.add_bos_token, "bos_token", out.before);
-  append(config.add_eos_token, "eos_token", out.after);
-  return out;
+  json single = json::array(), pair = json::array();
+  for (const int type_id : {0, 1}) {
+    const json text = {{"Sequence", {{"id", type_id == 0 ? "A" : "B"}, {"type_id", type_id}}}};
+    const json bos = special(config.add_bos_token, "bos_token", type_id);
+    const json eos = special(config.add_eos_token, "eos_token", type_id);
+    for (json* side : {&single, &pair}) {
+      if (side == &single && type_id == 1) continue;
+      side->insert(side->end(), bos.begin(), bos.end());
+      side->push_back(text);
+      side->insert(side->end(), eos.begin(), eos.end());
+    }
+  }
+  return {{{"type", "TemplateProcessing"},
+           {"single", single},
+           {"pair", pair},
+           {"special_tokens", special_tokens}},
+          source};
 }
 
 std::unique_ptr<Tokenizer::Parts> build(std::string_view json, const std::string& source,
@@ -153,9 +160,14 @@ std::unique_ptr<Tokenizer::Parts> build(std::string_view json, const std::string
   parts->config = std::move(config);
   TokenizerSections sections{section(root, "normalizer"), section(root, "pre_tokenizer"),
                              section(root, "post_processor"), section(root, "decoder")};
-  ReadModel read = read_model(root, source);
-  parts->model = std::move(read.model);
-  apply_llama_rules(parts->config, read.sentencepiece, sections);
+  const dom::object model = model_object(root, source);
+  parts->model = read_model(model, source);
+  bool byte_fallback = false;
+  apply_llama_rules(parts->config,
+                    find_model_type(model, source) == ModelType::kBpe &&
+                        model.at_key("byte_fallback").get(byte_fallback) == simdjson::SUCCESS &&
+                        byte_fallback,
+                    sections);
   if (!sections.normalizer.is_null()) {
     parts->normalizer = make_normalizer(sections.normalizer, source);
   }
@@ -169,7 +181,9 @@ std::unique_ptr<Tokenizer::Parts> build(std::string_view json, const std::string
       sections.decoder.is_null() ? make_joining_decoder() : make_decoder(sections.decoder, source);
   add_tokens(root, parts->config, source, *parts);
   name_tokens_by_generation_ids(*parts);
-  parts->special_ids = read_special_ids(sections, *parts, source);
+  parts->post_processor = make_post_processor(sections, *parts, source);
+  parts->truncation = read_truncation(section(root, "truncation"), source);
+  parts->padding = read_padding(section(root, "padding"), source);
   return parts;
 }
 

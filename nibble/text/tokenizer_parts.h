@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "nibble/text/added_tokens.h"
@@ -26,7 +27,9 @@ struct Tokenizer::Parts {
   std::unique_ptr<Model> model;
   std::unique_ptr<Decoder> decoder;
   AddedTokens added;
-  SpecialIds special_ids;  // what add_special_tokens adds
+  PostProcessor post_processor;
+  std::optional<Truncation> truncation;
+  std::optional<Padding> padding;
   TokenizerConfig config;
 
   // The text by which `id` enters the decoder; nullopt when there is no such token or it is

@@ -27,6 +27,11 @@ class Vocabulary {
 
   int32_t find(std::string_view token) const;               // -1 when absent
   std::optional<std::string_view> token(int32_t id) const;  // of the last token with this id
+  // Calls visit(text, id) for every distinct text, in the order in which they came.
+  template <class Visit>
+  void for_each(Visit&& visit) const {
+    for (const Entry& entry : entries_) visit(text(entry), entry.id);
+  }
   int64_t size() const { return static_cast<int64_t>(entries_.size()); }    // distinct texts
   int64_t id_limit() const { return static_cast<int64_t>(by_id_.size()); }  // highest id + 1
 

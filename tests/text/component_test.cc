@@ -185,26 +185,28 @@ TEST(Decoder, ReplaceMetaspaceAndWordEnds) {
   EXPECT_EQ(decoded(R"({"type":"BPEDecoder","suffix":"</w>"})", {"a</w>", "b", "c</w>"}), "a bc");
 }
 
-TEST(PostProcessor, Kinds) {
-  const auto read = [](const char* object) {
-    return read_post_processor(json::parse(object), kSource);
+TEST(PostProcessor, PutsTokensAroundTheText) {
+  const auto around = [](const char* object) {
+    const PostProcessor processor(json::parse(object), kSource);
+    Encoding text;
+    text.ids = {9};
+    return processor.process(text, nullptr, true).ids;
   };
-  const SpecialIds around = read(R"({"type":"TemplateProcessing",
+  using Ids = std::vector<int32_t>;
+  EXPECT_EQ(around(R"({"type":"TemplateProcessing",
       "single":[{"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}},
                 {"SpecialToken":{"id":"</s>","type_id":0}}], "pair":[],
       "special_tokens":{"<s>":{"id":"<s>","ids":[1,5],"tokens":["<s>","x"]},
-                        "</s>":{"id":"</s>","ids":[2],"tokens":["</s>"]}}})");
-  EXPECT_EQ(around.before, (std::vector<int32_t>{1, 5}));
-  EXPECT_EQ(around.after, (std::vector<int32_t>{2}));
-  const SpecialIds bert = read(R"({"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",4]})");
-  EXPECT_EQ(bert.before, (std::vector<int32_t>{4}));
-  EXPECT_EQ(bert.after, (std::vector<int32_t>{3}));
-  EXPECT_TRUE(read(R"({"type":"Sequence","processors":[{"type":"ByteLevel"}]})").before.empty());
+                        "</s>":{"id":"</s>","ids":[2],"tokens":["</s>"]}}})"),
+            (Ids{1, 5, 9, 2}));
+  EXPECT_EQ(around(R"({"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",4]})"),
+            (Ids{4, 9, 3}));
+  EXPECT_EQ(around(R"({"type":"Sequence","processors":[{"type":"ByteLevel"}]})"), Ids{9});
 }
 
 TEST(Components, RefuseWhatIsUnknownOrMalformed) {
   for (const char* object :
-       {R"({"type":"Nmt"})", R"({"type":"Strip"})", R"({"type":"Prepend"})", R"([])", R"({})",
+       {R"({"type":"Odd"})", R"({"type":"Strip"})", R"({"type":"Prepend"})", R"([])", R"({})",
         R"({"type":"Prepend","prepend":3})", R"({"type":"Sequence"})", R"({"type":7})",
         R"({"type":"Sequence","normalizers":{}})",
         R"({"type":"Strip","strip_left":1,"strip_right":1})",
@@ -214,7 +216,7 @@ TEST(Components, RefuseWhatIsUnknownOrMalformed) {
   }
   for (
       const char* object :
-      {R"({"type":"UnicodeScripts"})", R"({"type":"ByteLevel"})", R"({"type":"Digits"})",
+      {R"({"type":"Odd"})", R"({"type":"ByteLevel"})", R"({"type":"Digits"})",
        R"({"type":"Split","pattern":{"String":"-"},"behavior":"Sideways","invert":false})",
        R"({"type":"Metaspace","replacement":"ab"})", R"({"type":"Metaspace","replacement":""})",
        R"({"type":"Metaspace","replacement":"_","prepend_scheme":"sometimes"})",
@@ -234,20 +236,20 @@ TEST(Components, RefuseWhatIsUnknownOrMalformed) {
       {R"({"type":"Odd"})", R"({"type":"TemplateProcessing","single":[],"special_tokens":{}})",
        R"({"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x"}}],"special_tokens":{}})",
        R"({"type":"TemplateProcessing","single":[{"SpecialToken":{}}],"special_tokens":{}})",
-       R"({"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}},{"Sequence":{"id":"A"}}],"special_tokens":{}})",
+       R"({"type":"TemplateProcessing","single":[{"Sequence":{"id":"C","type_id":0}}],"pair":[],"special_tokens":{}})",
        R"({"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}}],"special_tokens":[]})",
        R"({"type":"BertProcessing","sep":["x"],"cls":["y",1]})",
        R"({"type":"BertProcessing","sep":["x",-1],"cls":["y",1]})"}) {
-    EXPECT_THROW(read_post_processor(json::parse(object), kSource), Error) << object;
+    EXPECT_THROW(PostProcessor(json::parse(object), kSource), Error) << object;
   }
 }
 
 TEST(Components, ErrorsNameTheFileAndTheType) {
   try {
-    make_normalizer(json::parse(R"({"type":"Nmt"})"), kSource);
+    make_normalizer(json::parse(R"({"type":"Odd"})"), kSource);
     FAIL();
   } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()), "test.json: the normalizer 'Nmt' is not supported");
+    EXPECT_EQ(std::string(error.what()), "test.json: the normalizer 'Odd' is not supported");
   }
 }
 
