@@ -14,10 +14,10 @@
 #include "nibble/base/mapped_file.h"
 #include "nibble/convert/conversion.h"
 #include "nibble/convert/gguf_config.h"
+#include "nibble/convert/gguf_vocabulary.h"
 #include "nibble/convert/model_files.h"
 #include "nibble/io/gguf.h"
 #include "nibble/io/json_file.h"
-#include "nibble/text/gguf_tokenizer.h"
 
 namespace nibble {
 namespace {
@@ -117,42 +117,6 @@ std::map<std::string, const GgufTensorInfo*> match_tensors(const GgufFile& file,
   return matched;
 }
 
-GgufVocabulary vocabulary_of(const GgufFile& file) {
-  const auto find = [&](const char* name) {
-    return file.find_value(fmt::format("tokenizer.ggml.{}", name));
-  };
-  const auto read_id = [&](const char* name, std::optional<int64_t>& id) {
-    if (const GgufValue* value = find(name)) id = value->as_int();
-  };
-  const auto read_flag = [&](const char* name, std::optional<bool>& flag) {
-    if (const GgufValue* value = find(name)) flag = value->as_bool();
-  };
-  GgufVocabulary vocabulary;
-  vocabulary.model = file.value("tokenizer.ggml.model").as_string();
-  vocabulary.tokens = file.value("tokenizer.ggml.tokens").as_strings();
-  if (const GgufValue* pre = find("pre")) vocabulary.pre = pre->as_string();
-  if (const GgufValue* scores = find("scores")) vocabulary.scores = scores->as_floats();
-  if (const GgufValue* merges = find("merges")) vocabulary.merges = merges->as_strings();
-  if (const GgufValue* types = find("token_type")) {
-    for (const int64_t type : types->as_ints()) {
-      // Values that no type has stay what they are: out of range.
-      vocabulary.token_types.push_back(
-          static_cast<int32_t>(std::clamp<int64_t>(type, -1, 1 << 16)));
-    }
-  }
-  read_id("bos_token_id", vocabulary.bos_token_id);
-  read_id("eos_token_id", vocabulary.eos_token_id);
-  read_id("unknown_token_id", vocabulary.unk_token_id);
-  read_id("padding_token_id", vocabulary.pad_token_id);
-  read_flag("add_bos_token", vocabulary.add_bos);
-  read_flag("add_eos_token", vocabulary.add_eos);
-  read_flag("add_space_prefix", vocabulary.add_space_prefix);
-  if (const GgufValue* source = file.find_value("tokenizer.chat_template")) {
-    vocabulary.chat_template = source->as_string();
-  }
-  return vocabulary;
-}
-
 }  // namespace
 
 ConversionReport import_gguf(const std::filesystem::path& path,
@@ -169,7 +133,7 @@ ConversionReport import_gguf(const std::filesystem::path& path,
   set_dtype_in_config(model.config, target);
   const ModelConfig config = ModelConfig::from_json(model.config, path.string());
   const auto tensors = match_tensors(file, config);
-  const TokenizerFiles tokenizer = make_tokenizer_files(vocabulary_of(file), path.string());
+  const TokenizerFiles tokenizer = make_tokenizer_files(read_gguf_vocabulary(file), path.string());
 
   conversion.describe_file(path);
   int64_t total = 0;

@@ -34,8 +34,8 @@ void check(const GgufVocabulary& v, const std::string& source) {
   const auto fail = [&](const std::string& problem) {
     return Error("the GGUF vocabulary " + problem).file(source);
   };
-  if (v.model != "gpt2" && v.model != "llama") {
-    throw fail("is of a kind that is not supported").expected("gpt2 or llama").got(v.model);
+  if (v.model != "gpt2" && v.model != "llama" && v.model != "bert") {
+    throw fail("is of a kind that is not supported").expected("gpt2, llama or bert").got(v.model);
   }
   if (v.tokens.empty() || v.tokens.size() > static_cast<size_t>(kMaxTokenId)) {
     throw fail("has no tokens or too many").got(std::to_string(v.tokens.size()));
@@ -160,6 +160,11 @@ json config_json(const GgufVocabulary& v, bool add_bos_default, const std::strin
   name("eos_token", v.eos_token_id);
   name("unk_token", v.unk_token_id);
   name("pad_token", v.pad_token_id);
+  if (v.model == "bert") {
+    name("cls_token", v.cls_token_id);
+    name("sep_token", v.sep_token_id);
+    name("mask_token", v.mask_token_id);
+  }
   if (!v.chat_template.empty()) out["chat_template"] = v.chat_template;
   return out;
 }
@@ -192,11 +197,55 @@ void add_sentencepiece_parts(bool space_prefix, json& head) {
   head["decoder"] = {{"type", "Sequence"}, {"decoders", std::move(decoders)}};
 }
 
+// BERT's own spelling of the pieces: "##ing" inside a word. The file has "ing" for it, and U+2581
+// in front of pieces that start a word.
+std::string wordpiece_json(const GgufVocabulary& v) {
+  constexpr std::string_view kMark = "\u2581";
+  std::string out = json{{"type", "WordPiece"},
+                         {"unk_token", v.tokens[static_cast<size_t>(*v.unk_token_id)]},
+                         {"continuing_subword_prefix", "##"},
+                         {"max_input_chars_per_word", 100}}
+                        .dump();
+  out.pop_back();
+  out += ",\"vocab\":{";
+  for (size_t id = 0; id < v.tokens.size(); ++id) {
+    std::string_view token = v.tokens[id];
+    std::string piece;
+    if (token.starts_with(kMark)) {
+      piece = token.substr(kMark.size());
+    } else if (type_of(v, id) != kNormal || (token.starts_with('[') && token.ends_with(']'))) {
+      piece = token;
+    } else {
+      piece.append("##").append(token);
+    }
+    out += fmt::format("{}{}:{}", id == 0 ? "" : ",", json(piece).dump(), id);
+  }
+  return out + "}}";
+}
+
+TokenizerFiles wordpiece_files(const GgufVocabulary& v, json head, const std::string& source) {
+  json config = config_json(v, false, source);
+  for (const auto& [key, id] :
+       {std::pair("unknown_token_id", v.unk_token_id), std::pair("cls_token_id", v.cls_token_id),
+        std::pair("seperator_token_id", v.sep_token_id)}) {
+    if (!id.has_value()) {
+      throw Error(fmt::format("the GGUF vocabulary lacks its {}", key)).file(source);
+    }
+  }
+  // The class builds the normalizer, the pre-tokenizer, the decoder and the template.
+  config["tokenizer_class"] = "BertTokenizer";
+  config.erase("add_bos_token");
+  config.erase("add_eos_token");
+  for (const char* part : {"normalizer", "pre_tokenizer", "decoder"}) head[part] = nullptr;
+  return {tokenizer_json(std::move(head), wordpiece_json(v)), config.dump()};
+}
+
 }  // namespace
 
 TokenizerFiles make_tokenizer_files(const GgufVocabulary& v, const std::string& source) {
   check(v, source);
   json head = {{"added_tokens", added_tokens(v)}, {"post_processor", nullptr}};
+  if (v.model == "bert") return wordpiece_files(v, std::move(head), source);
   if (v.model == "gpt2") {
     GgufPreTokenizer pre = gguf_pre_tokenizer(v.pre, source);
     head["normalizer"] = std::move(pre.normalizer);

@@ -24,7 +24,7 @@ StreamDecoder::~StreamDecoder() = default;
 std::string StreamDecoder::push(int32_t id) {
   State& s = *state_;
   const Tokenizer::Parts& parts = *s.tokenizer->parts_;
-  if (s.filter == nullptr) s.filter = parts.decoder->start(s.text);
+  if (s.filter == nullptr) s.filter = parts.start_decoding(s.text, s.options);
   if (const auto token = parts.decodable(id, s.options)) s.filter->push(*token, true);
   return s.text.take();
 }

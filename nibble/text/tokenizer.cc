@@ -8,6 +8,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/base/utf8.h"
+#include "nibble/text/clean_up.h"
 #include "nibble/text/text_collector.h"
 #include "nibble/text/tokenizer_parts.h"
 
@@ -140,12 +141,32 @@ const std::optional<Padding>& Tokenizer::padding() const { return parts_->paddin
 
 std::string Tokenizer::decode(std::span<const int32_t> ids, const DecodeOptions& options) const {
   TextCollector text;
-  const auto filter = parts_->decoder->start(text);
+  const auto filter = parts_->start_decoding(text, options);
   for (int32_t id : ids) {
     if (const auto token = parts_->decodable(id, options)) filter->push(*token, true);
   }
   filter->finish();
   return text.take();
+}
+
+std::unique_ptr<TokenSink> Tokenizer::Parts::start_decoding(TokenSink& text,
+                                                            const DecodeOptions& options) const {
+  if (!options.clean_up_tokenization_spaces) return decoder->start(text);
+  // The decoder's filter and the one behind it as one.
+  class Cleaned : public TokenSink {
+   public:
+    Cleaned(const Decoder& decoder, TokenSink& text)
+        : clean_up_(text), decoding_(decoder.start(clean_up_)) {}
+    void push(std::string_view part, bool ends_token) override {
+      decoding_->push(part, ends_token);
+    }
+    void finish() override { decoding_->finish(); }
+
+   private:
+    CleanUpFilter clean_up_;
+    std::unique_ptr<TokenSink> decoding_;
+  };
+  return std::make_unique<Cleaned>(*decoder, text);
 }
 
 int64_t Tokenizer::vocab_size() const {

@@ -50,13 +50,16 @@ struct BatchOptions : EncodeOptions {
 
 struct DecodeOptions {
   bool skip_special_tokens = false;  // leave BOS, EOS and other special tokens out
+  // Takes back the spaces that some tokenizers leave before English punctuation and short forms.
+  bool clean_up_tokenization_spaces = false;
 };
 
 class Tokenizer {
  public:
-  // Reads tokenizer.json of `folder` and, where present, tokenizer_config.json,
-  // special_tokens_map.json, generation_config.json and chat_template.jinja. Applies
-  // the rules of transformers' AutoTokenizer (tokenizer_config.h lists them). Throws Error.
+  // Reads tokenizer.json of `folder`, else the files of older tokenizers (tokenizer_folder.h), and,
+  // where present, tokenizer_config.json, special_tokens_map.json, generation_config.json and
+  // chat_template.jinja. Applies the rules of transformers' AutoTokenizer (tokenizer_config.h lists
+  // them). Throws Error.
   static std::shared_ptr<const Tokenizer> load(const std::filesystem::path& folder);
 
   // From texts; `source_name` stands in errors. With a `tokenizer_config_json` the rules of load()
@@ -81,8 +84,7 @@ class Tokenizer {
   const std::optional<Truncation>& truncation() const;
   const std::optional<Padding>& padding() const;
 
-  // Ids that are no token are passed over, as in the reference. transformers' cleanup of spaces
-  // (clean_up_tokenization_spaces) is not applied: it ignores that setting for BPE models too.
+  // Ids that are no token are passed over, as in the reference.
   std::string decode(std::span<const int32_t> ids, const DecodeOptions& options = {}) const;
 
   int64_t vocab_size() const;  // the highest id, added tokens included, plus 1

@@ -10,7 +10,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/base/mapped_file.h"
-#include "nibble/base/utf8.h"
+#include "nibble/text/tokenizer_class.h"
 
 namespace nibble {
 namespace {
@@ -78,20 +78,7 @@ void read_special_tokens(const json& object, const std::string& source, Tokenize
 
 // What transformers' classes assume when the files do not say.
 void fill_class_defaults(const json& object, TokenizerConfig& config) {
-  using Defaults = std::vector<std::pair<const char*, const char*>>;
-  static const auto defaults_of = [](const std::string& name) -> Defaults {
-    if (name == "LlamaTokenizer") {
-      return {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}};
-    }
-    const char* end = "<|endoftext|>";
-    if (name == "GPT2Tokenizer")
-      return {{"bos_token", end}, {"eos_token", end}, {"unk_token", end}};
-    if (name == "Qwen2Tokenizer") {
-      return {{"eos_token", end}, {"unk_token", end}, {"pad_token", end}};
-    }
-    return {};
-  };
-  for (const auto& [name, text] : defaults_of(config.tokenizer_class)) {
+  for (const auto& [name, text] : default_special_tokens(config.tokenizer_class)) {
     if (object.contains(name)) continue;
     config.special_tokens.try_emplace(
         name, AddedToken{.content = text, .normalized = false, .special = true});
@@ -149,6 +136,7 @@ TokenizerConfig parse_config(const json& object, const std::string& source) {
   config.add_prefix_space = read_flag(object, "add_prefix_space", source);
   config.legacy = read_flag(object, "legacy", source).value_or(false);
   read_chat_templates(object, source, config);
+  config.options = object;
   return config;
 }
 
@@ -218,6 +206,13 @@ TokenizerConfig read_tokenizer_config(const fs::path& folder) {
     object = parse_object(read_text_file(path), path.string());
     config = parse_config(object, path.string());
   }
+  if (const fs::path path = folder / "config.json";
+      config.tokenizer_class.empty() && fs::exists(path)) {
+    const json model = parse_object(read_text_file(path), path.string());
+    if (present(model, "model_type") && model["model_type"].is_string()) {
+      config.tokenizer_class = class_of_model_type(model["model_type"].get<std::string>());
+    }
+  }
   if (const fs::path path = folder / "special_tokens_map.json"; fs::exists(path)) {
     read_special_tokens(parse_object(read_text_file(path), path.string()), path.string(), config);
   }
@@ -227,26 +222,6 @@ TokenizerConfig read_tokenizer_config(const fs::path& folder) {
   }
   read_template_files(folder, config);
   return config;
-}
-
-void apply_llama_rules(const TokenizerConfig& config, bool sentencepiece,
-                       TokenizerSections& sections) {
-  if (config.tokenizer_class != "LlamaTokenizer" || !sentencepiece) return;
-  const bool prefix = config.add_prefix_space.value_or(true);
-  sections.normalizer = nullptr;
-  sections.pre_tokenizer = {{"type", "Metaspace"},
-                            {"replacement", "\u2581"},
-                            {"prepend_scheme", !prefix         ? "never"
-                                               : config.legacy ? "always"
-                                                               : "first"},
-                            {"split", false}};
-  json decoders = {{{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}},
-                   {{"type", "ByteFallback"}},
-                   {{"type", "Fuse"}}};
-  if (prefix) {
-    decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
-  }
-  sections.decoder = {{"type", "Sequence"}, {"decoders", std::move(decoders)}};
 }
 
 }  // namespace nibble

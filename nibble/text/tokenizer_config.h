@@ -8,9 +8,8 @@
 //    added, in this order;
 //  - when "add_bos_token" or "add_eos_token" is there, the two alone decide which special tokens
 //    are put around a text (a missing one counts as false), whatever the post-processor says;
-//  - a SentencePiece-style BPE file of class LlamaTokenizer is split as that class does it: a space
-//    is prepended to the text once ("legacy": to every part between special tokens), not at all
-//    with "add_prefix_space": false.
+//  - a class that builds its own pipeline does so, with its options (tokenizer_class.h); a folder
+//    that names no class gets that of config.json's "model_type".
 // Everything else in these files is ignored.
 #pragma once
 
@@ -34,15 +33,11 @@ struct TokenizerConfig {
   std::map<int64_t, AddedToken> added_tokens_decoder;
   std::optional<bool> add_bos_token, add_eos_token, add_prefix_space;
   bool legacy = false;
+  nlohmann::json options = nlohmann::json::object();  // all of tokenizer_config.json
   std::map<std::string, std::string> chat_templates;  // by name
   std::map<std::string, int32_t> generation_ids;      // "bos_token_id" and so on
 
   const std::string& token(const std::string& name) const;  // "" when absent
-};
-
-// The parts of tokenizer.json that the rules above may change; null where the file has none.
-struct TokenizerSections {
-  nlohmann::json normalizer, pre_tokenizer, post_processor, decoder;
 };
 
 // Both throw Error naming `source` on malformed JSON or members of the wrong type.
@@ -52,9 +47,5 @@ TokenizerConfig read_tokenizer_config(const std::filesystem::path& folder);
 
 // An AddedToken spelled as an object of tokenizer.json; throws Error.
 AddedToken read_added_token(const nlohmann::json& object, const std::string& source);
-
-// The rule for class LlamaTokenizer. `sentencepiece`: the model is BPE with byte_fallback.
-void apply_llama_rules(const TokenizerConfig& config, bool sentencepiece,
-                       TokenizerSections& sections);
 
 }  // namespace nibble

@@ -13,6 +13,8 @@
 #include "nibble/text/cut_plan.h"
 #include "nibble/text/encoding_json.h"
 #include "nibble/text/model_json.h"
+#include "nibble/text/tokenizer_class.h"
+#include "nibble/text/tokenizer_folder.h"
 #include "nibble/text/tokenizer_parts.h"
 
 namespace nibble {
@@ -108,6 +110,13 @@ PostProcessor make_post_processor(const TokenizerSections& sections, const Token
                                   const std::string& source) {
   using nlohmann::json;
   const TokenizerConfig& config = parts.config;
+  const json by_class =
+      class_post_processor(config, [&](std::string_view token) { return parts.find(token); });
+  // Albert's alone gives way to what the files say.
+  const bool gives_way = config.tokenizer_class == "AlbertTokenizer" &&
+                         (config.add_bos_token.has_value() || config.add_eos_token.has_value() ||
+                          !sections.post_processor.is_null());
+  if (!by_class.is_null() && !gives_way) return {by_class, source};
   if (!config.add_bos_token.has_value() && !config.add_eos_token.has_value()) {
     if (sections.post_processor.is_null()) return {};
     return {sections.post_processor, source};
@@ -162,12 +171,9 @@ std::unique_ptr<Tokenizer::Parts> build(std::string_view json, const std::string
                              section(root, "post_processor"), section(root, "decoder")};
   const dom::object model = model_object(root, source);
   parts->model = read_model(model, source);
-  bool byte_fallback = false;
-  apply_llama_rules(parts->config,
-                    find_model_type(model, source) == ModelType::kBpe &&
-                        model.at_key("byte_fallback").get(byte_fallback) == simdjson::SUCCESS &&
-                        byte_fallback,
-                    sections);
+  const std::string spelled = sections.pre_tokenizer.dump() + sections.decoder.dump();
+  apply_class_rules(parts->config, find_model_type(model, source),
+                    spelled.find("\"ByteLevel\"") != std::string::npos, sections);
   if (!sections.normalizer.is_null()) {
     parts->normalizer = make_normalizer(sections.normalizer, source);
   }
@@ -190,17 +196,17 @@ std::unique_ptr<Tokenizer::Parts> build(std::string_view json, const std::string
 }  // namespace
 
 std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& folder) {
+  TokenizerConfig config = read_tokenizer_config(folder);
   const fs::path path = folder / "tokenizer.json";
   if (!fs::exists(path)) {
-    throw Error("the folder has no tokenizer.json")
-        .file(folder)
-        .hint("nibble reads the tokenizer of the Hugging Face tokenizers library");
+    const FolderTokenizer made = tokenizer_of_folder(folder, config);
+    return std::make_shared<const Tokenizer>(
+        build(made.tokenizer_json, made.source, std::move(config)));
   }
   const auto file = MappedFile::open(path);
   const std::string_view json(reinterpret_cast<const char*>(file->bytes().data()),
                               file->bytes().size());
-  return std::make_shared<const Tokenizer>(
-      build(json, path.string(), read_tokenizer_config(folder)));
+  return std::make_shared<const Tokenizer>(build(json, path.string(), std::move(config)));
 }
 
 std::shared_ptr<const Tokenizer> Tokenizer::from_json(std::string_view tokenizer_json,

@@ -43,6 +43,9 @@ struct Tokenizer::Parts {
     return text;
   }
 
+  // The filter that tokens are pushed into; it must not outlive `text`.
+  std::unique_ptr<TokenSink> start_decoding(TokenSink& text, const DecodeOptions& options) const;
+
   std::optional<int32_t> find(std::string_view token) const {
     int32_t id = -1;
     if (added.find(token, id) != nullptr) return id;

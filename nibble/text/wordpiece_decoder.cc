@@ -1,56 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/text/wordpiece_decoder.h"
 
-#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "nibble/base/utf8.h"
+#include "nibble/text/clean_up.h"
 #include "nibble/text/token_filter.h"
 
 namespace nibble {
 namespace {
 
-// Every occurrence, from left to right. An empty `from` stands before every character and at the
-// end, as in Rust's str::replace.
-std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
-  std::string out;
-  if (from.empty()) {
-    for (size_t at = 0; at < text.size();) {
-      const size_t length = utf8_length(text[at]);
-      out.append(to).append(text.substr(at, length));
-      at += length;
-    }
-    return out.append(to);
-  }
-  for (;;) {
-    const size_t at = text.find(from);
-    out += text.substr(0, at);
-    if (at == std::string_view::npos) return out;
-    out += to;
-    text.remove_prefix(at + from.size());
-  }
-}
-
-// English as it is written: no space before punctuation and short forms.
 std::string clean_up(std::string text) {
-  static constexpr std::array<std::pair<std::string_view, std::string_view>, 11> kRules = {
-      {{" .", "."},
-       {" ?", "?"},
-       {" !", "!"},
-       {" ,", ","},
-       {" ' ", "'"},
-       {" n't", "n't"},
-       {" 'm", "'m"},
-       {" do not", " don't"},
-       {" 's", "'s"},
-       {" 've", "'ve"},
-       {" 're", "'re"}}};
-  if (text.find(' ') == std::string::npos) return text;
-  for (const auto& [from, to] : kRules) text = replace_all(text, from, to);
-  return text;
+  return clean_up_spaces(std::move(text), /*expand_do_not=*/true);
 }
 
 class WordPieceFilter : public WholeTokenFilter {

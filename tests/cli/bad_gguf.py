@@ -169,8 +169,8 @@ MODEL = [
      "x.gguf: metadata 'tokenizer.ggml.tokens' has another type: expected an array of strings, "
      "got array of int32 (at byte 403)"),
     ("an unknown kind of vocabulary", model({"tokenizer.ggml.model": ("string", "rwkv")}),
-     "x.gguf: the GGUF vocabulary is of a kind that is not supported: expected gpt2 or llama, "
-     "got rwkv"),
+     "x.gguf: the GGUF vocabulary is of a kind that is not supported: expected gpt2, llama "
+     "or bert, got rwkv"),
     ("an unknown pre-tokenizer", model({"tokenizer.ggml.model": ("string", "gpt2"),
                                         "tokenizer.ggml.pre": ("string", "alien")}),
                                         "x.gguf: the pre-tokenizer of the GGUF vocabulary is "

@@ -133,7 +133,8 @@ TOKENIZERS = [
     ("no model", tokenizer(lambda t: t.pop("model")),
      'model/tokenizer.json: tokenizer.json lacks its "model"'),
     ("an unknown model", tokenizer(put("model", "type", "Alien")),
-     "model/tokenizer.json: the model 'Alien' is not supported: expected BPE"),
+     "model/tokenizer.json: the model 'Alien' is not supported: expected BPE, "
+     "Unigram, WordPiece or WordLevel"),
     ("a vocabulary that is a text", tokenizer(put(*VOCAB, "abc")),
      'model/tokenizer.json: the BPE model lacks its "vocab"'),
     ("a negative id", tokenizer(put(*VOCAB, "a", -1)),

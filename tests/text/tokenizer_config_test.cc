@@ -83,7 +83,7 @@ TEST(TokenizerConfig, LlamaTokenizerMarksTheStartOfTheText) {
   config["add_prefix_space"] = false;
   EXPECT_EQ(build(file, config)->encode("a b"), (Ids{0, 8, 1}));
   // A byte-level file of this class is taken as it is.
-  file["model"]["byte_fallback"] = false;
+  file["decoder"] = {{"type", "ByteLevel"}};
   EXPECT_EQ(build(file, config)->encode("a"), (Ids{8, 0}));
 }
 

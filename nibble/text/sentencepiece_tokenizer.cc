@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/text/sentencepiece_tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "nibble/base/error.h"
+#include "nibble/base/utf8.h"
+#include "nibble/text/base64.h"
+#include "nibble/text/tokenizer_class.h"
+#include "nibble/text/vocabulary.h"
+
+namespace nibble {
+namespace {
+
+using nlohmann::json;
+using Algorithm = SentencePieceModel::Algorithm;
+using PieceType = SentencePieceModel::PieceType;
+
+// Cutting a piece in all ways costs the square of its length.
+constexpr size_t kMaxPieceBytes = 1024;
+
+std::string quoted(std::string_view text) { return json(text).dump(); }
+
+// A BPE model's vocabulary has no merges: every way to make a piece of two others is one, by the
+// rank of the piece made, then by the lengths of its parts.
+std::string merges_json(const SentencePieceModel& model, const std::string& source) {
+  Vocabulary ids;
+  for (size_t id = 0; id < model.pieces.size(); ++id) {
+    ids.add(model.pieces[id].text, static_cast<int32_t>(id));
+  }
+  struct Way {
+    int32_t merged, left_characters;
+    int32_t left, right;
+  };
+  std::vector<Way> ways;
+  for (size_t id = 0; id < model.pieces.size(); ++id) {
+    const std::string_view piece = model.pieces[id].text;
+    if (ids.find(piece) != static_cast<int32_t>(id)) continue;
+    if (piece.size() > kMaxPieceBytes) {
+      throw Error("the SentencePiece model has a piece that is too long")
+          .file(source)
+          .expected(fmt::format("at most {} bytes", kMaxPieceBytes));
+    }
+    int32_t characters = 0;
+    for (size_t at = 0; at < piece.size();) {
+      at += utf8_length(piece[at]);
+      ++characters;
+      if (at >= piece.size()) break;
+      const int32_t left = ids.find(piece.substr(0, at));
+      const int32_t right = left < 0 ? -1 : ids.find(piece.substr(at));
+      if (right >= 0) ways.push_back({static_cast<int32_t>(id), characters, left, right});
+    }
+  }
+  // Of one piece's ways, those with equal lengths are the same way.
+  std::stable_sort(ways.begin(), ways.end(), [](const Way& a, const Way& b) {
+    return std::tie(a.merged, a.left_characters) < std::tie(b.merged, b.left_characters);
+  });
+  std::string out = "[";
+  for (const Way& way : ways) {
+    out += fmt::format("{}[{},{}]", out.size() == 1 ? "" : ",",
+                       quoted(model.pieces[static_cast<size_t>(way.left)].text),
+                       quoted(model.pieces[static_cast<size_t>(way.right)].text));
+  }
+  return out + "]";
+}
+
+std::string bpe_json(const SentencePieceModel& model, const TokenizerConfig& config,
+                     const std::string& source) {
+  const std::string& name = config.tokenizer_class;
+  json options = {{"type", "BPE"}, {"fuse_unk", true}, {"byte_fallback", true}};
+  if (name == "GemmaTokenizer") {
+    options["unk_token"] = config.token("unk_token");
+  } else if (name != "LlamaTokenizer") {
+    options["unk_token"] = model.unk_piece;
+    options["byte_fallback"] = model.byte_fallback;
+  }
+  std::string out = options.dump();
+  out.pop_back();  // its '}'
+  out += ",\"vocab\":{";
+  for (size_t id = 0; id < model.pieces.size(); ++id) {
+    out += fmt::format("{}{}:{}", id == 0 ? "" : ",", quoted(model.pieces[id].text), id);
+  }
+  return out + "},\"merges\":" + merges_json(model, source) + "}";
+}
+
+// The pieces with their scores in the order that the class gives them, and the unknown one's id.
+struct UnigramPieces {
+  std::vector<std::pair<std::string_view, double>> list;
+  int64_t unk_id;
+};
+
+UnigramPieces unigram_pieces(const SentencePieceModel& model, const TokenizerConfig& config,
+                             std::vector<std::string>& made) {
+  const std::string& name = config.tokenizer_class;
+  UnigramPieces out{{}, model.unk_id};
+  size_t from = 0;
+  if (name == "XLMRobertaTokenizer") {
+    // fairseq's order of the first four; SentencePiece has <unk>, <s>, </s>.
+    for (const char* token : {"bos_token", "pad_token", "eos_token", "unk_token"}) {
+      out.list.emplace_back(config.token(token), 0.0);
+    }
+    out.unk_id = 3;
+    from = 3;
+  }
+  for (size_t id = from; id < model.pieces.size(); ++id) {
+    out.list.emplace_back(model.pieces[id].text, static_cast<double>(model.pieces[id].score));
+  }
+  if (name == "XLMRobertaTokenizer") out.list.emplace_back(config.token("mask_token"), 0.0);
+  if (name == "AlbertTokenizer") out.unk_id = 1;
+  if (name == "T5Tokenizer") {
+    out.unk_id = 2;
+    const auto count = config.options.find("extra_ids");
+    const bool given = count != config.options.end() && count->is_number_unsigned();
+    for (size_t i = std::min<size_t>(given ? count->get<size_t>() : 100, 10000); i-- > 0;) {
+      made.push_back(fmt::format("<extra_id_{}>", i));
+    }
+    for (const std::string& token : made) out.list.emplace_back(token, 0.0);
+  }
+  return out;
+}
+
+std::string unigram_json(const UnigramPieces& pieces, bool byte_fallback) {
+  std::string out = json{
+      {"type", "Unigram"},
+      {"unk_id", pieces.unk_id < 0 ? json(nullptr) : json(pieces.unk_id)},
+      {"byte_fallback",
+       byte_fallback}}.dump();
+  out.pop_back();
+  out += ",\"vocab\":[";
+  const char* comma = "";
+  for (const auto& [text, score] : pieces.list) {
+    out += fmt::format("{}[{},{}]", comma, quoted(text), json(score).dump());
+    comma = ",";
+  }
+  return out + "]}";
+}
+
+json added_token(std::string_view text, bool special) {
+  return {{"id", 0},         {"content", text},     {"single_word", false}, {"lstrip", false},
+          {"rstrip", false}, {"normalized", false}, {"special", special}};
+}
+
+// What transformers makes of a model whose class has no converter.
+void add_generic_parts(const SentencePieceModel& model, json& head, TokenizerConfig& config) {
+  const json spaces = {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}};
+  json steps = json::array();
+  if (!head["normalizer"].is_null()) steps.push_back(head["normalizer"]);
+  steps.push_back(spaces);
+  head["normalizer"] = {{"type", "Sequence"}, {"normalizers", steps}};
+  json decoders = json::array();
+  decoders.push_back({{"type", "Replace"}, {"pattern", {{"String", "\u2581"}}}, {"content", " "}});
+  if (model.byte_fallback) {
+    decoders.push_back({{"type", "ByteFallback"}});
+    decoders.push_back({{"type", "Fuse"}});
+  }
+  head["decoder"] = {{"type", "Sequence"}, {"decoders", decoders}};
+  const auto name_token = [&](const char* name, int64_t id, const std::string& piece) {
+    if (id < 0) return;
+    config.special_tokens.try_emplace(
+        name, AddedToken{.content = piece, .normalized = false, .special = true});
+  };
+  name_token("bos_token", model.bos_id, model.bos_piece);
+  name_token("eos_token", model.eos_id, model.eos_piece);
+  name_token("unk_token", model.unk_id, model.unk_piece);
+}
+
+}  // namespace
+
+std::string sentencepiece_to_json(const SentencePieceModel& model, TokenizerConfig& config,
+                                  const std::string& source) {
+  const bool known = !default_special_tokens(config.tokenizer_class).empty();
+  if (model.algorithm != Algorithm::kUnigram && model.algorithm != Algorithm::kBpe) {
+    throw Error("the SentencePiece model is of a kind that is not supported")
+        .file(source)
+        .expected("Unigram or BPE")
+        .got(model.algorithm == Algorithm::kWord ? "WORD" : "CHAR");
+  }
+  json head = {{"version", "1.0"},         {"truncation", nullptr},    {"padding", nullptr},
+               {"normalizer", nullptr},    {"pre_tokenizer", nullptr}, {"decoder", nullptr},
+               {"post_processor", nullptr}};
+  head["added_tokens"] = json::array();
+  for (const auto& piece : model.pieces) {
+    if (piece.type != PieceType::kControl && piece.type != PieceType::kUserDefined) continue;
+    if (piece.text.empty()) continue;
+    head["added_tokens"].push_back(added_token(piece.text, piece.type == PieceType::kControl));
+  }
+  if (!model.precompiled_charsmap.empty()) {
+    head["normalizer"] = {{"type", "Precompiled"},
+                          {"precompiled_charsmap", encode_base64(model.precompiled_charsmap)}};
+  }
+  const bool bpe_class =
+      config.tokenizer_class == "LlamaTokenizer" || config.tokenizer_class == "GemmaTokenizer";
+  const bool bpe = known ? bpe_class : model.algorithm == Algorithm::kBpe;
+  if (!known) add_generic_parts(model, head, config);
+  std::string text;
+  std::vector<std::string> made;
+  if (bpe) {
+    text = bpe_json(model, config, source);
+  } else {
+    const UnigramPieces pieces = unigram_pieces(model, config, made);
+    for (const std::string& token : made) head["added_tokens"].push_back(added_token(token, true));
+    text = unigram_json(pieces, !known && model.byte_fallback);
+  }
+  std::string out = head.dump();
+  out.pop_back();
+  return out + ",\"model\":" + text + "}";
+}
+
+}  // namespace nibble
