@@ -52,6 +52,7 @@ TEST_F(ChatPromptTest, NeedsAMessage) {
 
 TEST_F(ChatPromptTest, TakesTheTemplateForToolsOrTheOneNamed) {
   write_file_atomically(folder_ / "model/chat_template.jinja", "a");
+  std::filesystem::create_directories(folder_ / "model/additional_chat_templates");
   write_file_atomically(folder_ / "model/additional_chat_templates/tool_use.jinja", "b");
   write_file_atomically(folder_ / "model/additional_chat_templates/rag.jinja", "c");
   const auto tokenizer = Tokenizer::load(folder_ / "model");
@@ -190,7 +191,7 @@ TEST_F(Injection, NoStringOperationSmugglesASpecialToken) {
                                  "m.map | tojson",
                                  "m.map.keys() | first",
                                  "m.map | string",
-                                 "m.map | xmlattr | urlencode",
+                                 "{'k': c} | xmlattr | urlencode",
                                  "dict(**m.map).keys() | join",
                                  "namespace(**m.map)",
                                  "{'a': c} | tojson(indent=2)",

@@ -80,7 +80,7 @@ def main():
         return
     pairs = []
     for vocabulary, name in PAIRS:
-        tokenizer = transformers.PreTrainedTokenizerFast.from_pretrained(DATA / vocabulary)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(DATA / vocabulary)
         template = (DATA / "chat_templates" / name).read_text()
         pairs.append({"tokenizer": vocabulary, "template": name,
                       "cases": list(cases(tokenizer, template))})

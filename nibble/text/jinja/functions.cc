@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ctime>
+#include <string>
 
 #include "nibble/base/utf8.h"
 #include "nibble/text/jinja/interpreter.h"
@@ -104,7 +106,9 @@ Value joiner(Interpreter&, const Arguments& given) {
 
 Value raise_exception(Interpreter& run, const Arguments& given) {
   const BoundArguments args("raise_exception()", given, {"message"}, 1);
-  throw Error(fmt::format("the template says: {}", to_text(*args[0], run.budget()).bytes()));
+  std::string message = to_text(*args[0], run.budget()).bytes();
+  std::replace(message.begin(), message.end(), '\n', ' ');  // errors are one line
+  throw Error(fmt::format("the template says: {}", message));
 }
 
 Value strftime_now(Interpreter& run, const Arguments& given) {
