@@ -656,7 +656,6 @@ STATEMENTS = [
     "{% autoescape true %}{% filter upper %}<b>{{ '<' }}{% endfilter %}{% endautoescape %}",
     "{% autoescape true %}{{ {'a': '<'} | tojson }}{{ [1, '<'] }}{{ 1 < 2 }}{% endautoescape %}",
     "{% autoescape false %}{{ '<' }}{% endautoescape %}",
-    "{% autoescape yes %}{{ '<' }}{% endautoescape %}",
     "{% autoescape %}x{% endautoescape %}",
     "{% autoescape true %}x",
     # what objects show of themselves

@@ -32,7 +32,7 @@ std::optional<Value> python_attribute(const Value& object, std::string_view name
     const Value* value = space->attributes.find(name);
     return value ? std::optional(*value) : std::nullopt;
   }
-  if (name.starts_with("__")) {
+  if (name.starts_with("__") && name.ends_with("__")) {
     return Value::undefined(fmt::format("attribute '{}' is not accessible", name));
   }
   if (object.object()) {

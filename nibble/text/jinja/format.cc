@@ -78,7 +78,7 @@ std::string general_digits(double value, int precision) {
   const std::string scientific = fmt::format("{:.{}e}", std::abs(value), shown - 1);
   const size_t e = scientific.find('e');
   const int exponent = std::stoi(scientific.substr(e + 1));
-  if (exponent >= -4 && exponent < std::max(shown - 1, 1)) {
+  if (exponent >= -4 && exponent < shown - 1) {
     const std::string digits = fmt::format("{:.{}g}", std::abs(value), shown);
     return digits.find('.') == std::string::npos ? digits + ".0" : digits;
   }
@@ -245,6 +245,7 @@ class PercentFormatter {
 
   Text conversion() {
     char c = take();
+    if (c == '%') return Text(std::string("%"));
     std::optional<Value> named;
     if (c == '(') {
       const size_t end = bytes_.find(')', at_);
@@ -271,7 +272,6 @@ class PercentFormatter {
       spec.precision = number(c);
     }
     if (c == 'l' || c == 'h' || c == 'L') c = take();
-    if (c == '%') return Text(std::string("%"));
     return convert(c, named ? *named : next_argument(), spec, zero);
   }
 

@@ -176,7 +176,6 @@ Value file_size(Interpreter& run, const Value& subject, const Arguments& given) 
     unit *= base;
   } while (*size >= unit && ++i < kPrefixes.size());
   const char prefix = binary && i == 0 ? 'K' : kPrefixes[std::min(i, kPrefixes.size() - 1)];
-  if (i == kPrefixes.size()) unit /= base;
   return fmt::format("{:.1f} {}{}B", base * *size / unit, prefix, binary ? "i" : "");
 }
 
