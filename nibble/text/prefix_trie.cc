@@ -42,7 +42,7 @@ class PrefixTrie::Builder {
       if (!children.empty()) place(range.node, children);
       open.insert(open.end(), children.begin(), children.end());
     }
-    nodes_.resize(static_cast<size_t>(highest_base_ + kAlphabet));
+    nodes_.resize(static_cast<size_t>(highest_base_) + kAlphabet);
     nodes_.shrink_to_fit();
   }
 
