@@ -67,7 +67,10 @@ std::optional<UnfinishedWork> find_unfinished_work(const fs::path& destination,
   std::optional<UnfinishedWork> other;
   for (const fs::path& folder : StagedFolder::abandoned(destination)) {
     std::optional<Journal::Story> story = Journal::read(StagedFolder::journal_path(folder));
-    if (!story) continue;
+    if (!story) {  // killed before it had begun
+      StagedFolder::discard(folder);
+      continue;
+    }
     if (story->job == job) return UnfinishedWork{folder, std::move(*story)};
     other = UnfinishedWork{folder, std::move(*story)};
   }

@@ -151,6 +151,13 @@ void StagedFolder::remove_abandoned(const fs::path& destination) {
   for (const fs::path& folder : folders) fs::remove_all(folder, ignored);
 }
 
+void StagedFolder::discard(const fs::path& abandoned) {
+  std::error_code ignored;
+  const fs::path replaced = replaced_in(abandoned);
+  if (fs::is_directory(replaced, ignored) && !fs::is_empty(replaced, ignored)) return;
+  fs::remove_all(abandoned, ignored);
+}
+
 void StagedFolder::set_staging(const fs::path& folder) {
   staging_ = folder;
   built_ = staging_ / "built";

@@ -33,6 +33,8 @@ class StagedFolder {
   // Throws Error, before it removes any, when one holds files of the destination that are found
   // nowhere else: its process died amid commit().
   static void remove_abandoned(const std::filesystem::path& destination);
+  // Removes one of them, unless it holds such files.
+  static void discard(const std::filesystem::path& abandoned);
 
   const std::filesystem::path& path() const { return built_; }  // build here: plain files only
   // Beside them, for a file that is never put in place.

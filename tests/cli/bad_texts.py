@@ -194,7 +194,7 @@ TEMPLATES = [
     ("an attribute that is not there", "{{ messages.a.b }}",
      "model: chat template, line 1: 'list object' has no attribute 'a'"),
     ("a refusal", "{{ raise_exception('no\\nsystem \\x1b[2J') }}",
-     "model: chat template, line 1: the template says: no\\x0asystem \\x1b[2J"),
+     "model: chat template, line 1: the template says: no system \\x1b[2J"),
     ("a way into the host", "{{ ''.__class__.__mro__ }}",
      "model: chat template, line 1: attribute '__class__' is not accessible"),
     ("a loop without end", "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}"
