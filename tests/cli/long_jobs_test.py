@@ -54,8 +54,10 @@ class LongJobs(unittest.TestCase):
         while True:
             process = self.start(*job, self.out, "--resume", "--quiet")
             try:
-                process.communicate(timeout=rng.uniform(0, seconds))
-                self.assertEqual(process.returncode, 0)
+                errors = process.communicate(timeout=rng.uniform(0, seconds))[1].decode()
+                # A job killed after its last step left a whole model and nothing to resume.
+                if kills == 0 or "not empty" not in errors:
+                    self.assertEqual(process.returncode, 0, errors)
                 break
             except subprocess.TimeoutExpired:
                 process.kill()
