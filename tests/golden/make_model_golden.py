@@ -20,6 +20,8 @@ import transformers
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.quantizers.base import get_keys_to_not_convert
 
+import exact_int8  # noqa: F401
+
 HERE = pathlib.Path(__file__).resolve().parent / "models"
 NEW_TOKENS = 10
 # A greedy choice that rounding could turn would make a test that fails by chance.
@@ -92,14 +94,6 @@ QUANTIZED = {
     "llama_fp4": dict(load_in_4bit=True, bnb_4bit_quant_type="fp4"),
     "llama_int8": dict(load_in_8bit=True),
 }
-
-
-@torch.library.register_kernel("bitsandbytes::int8_mm_dequant", "cpu")
-def int8_mm_dequant(A, row_stats, col_stats, dtype=None, bias=None):
-    """bitsandbytes' own CPU kernel has 6.200124e-05 for 1 / 127^2 = 6.2000124e-05. So small a
-    difference turns the rounding of activations, and logits by 0.2; it is corrected here."""
-    out = A.view(-1, A.shape[-1]) * (row_stats.reshape(-1, 1) * col_stats.reshape(1, -1)) / 16129
-    return (out if bias is None else out + bias).to(dtype or torch.float16)
 
 
 def randomize(model):
