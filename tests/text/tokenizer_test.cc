@@ -153,7 +153,7 @@ TEST(Tokenizer, StripFlagsTakeWhiteSpaceAlong) {
   json options = plain_tokenizer_json();
   json token = special(8, "<m>");
   token["lstrip"] = token["rstrip"] = true;
-  options["added_tokens"] = {token};
+  options["added_tokens"] = json::array({token});
   EXPECT_EQ(build(options)->encode("a  <m> <m>  b"), (Ids{0, 8, 8, 1}));
 }
 
