@@ -10,22 +10,13 @@
 #include "nibble/convert/conversion.h"
 #include "nibble/convert/gguf_import.h"
 #include "nibble/convert/model_files.h"
+#include "nibble/convert/tied_weights.h"
 #include "nibble/io/json_file.h"
 
 namespace nibble {
 namespace {
 
 namespace fs = std::filesystem;
-
-// The names to leave out: of elements that a pickle names twice transformers writes the first name
-// and ties the others again on loading, unless config.json says that they are not tied.
-const std::map<std::string, std::string>& names_to_drop(const Checkpoint& checkpoint,
-                                                        const nlohmann::ordered_json& config) {
-  static const std::map<std::string, std::string> kNone;
-  const auto ties = config.find("tie_word_embeddings");
-  const bool untied = ties != config.end() && ties->is_boolean() && !ties->get<bool>();
-  return untied ? kNone : checkpoint.aliases();
-}
 
 ConversionReport rewrite_checkpoint(const fs::path& source, const fs::path& destination,
                                     std::optional<DType> dtype, ThreadPool& pool,
@@ -44,7 +35,7 @@ ConversionReport rewrite_checkpoint(const fs::path& source, const fs::path& dest
         .hint("run `nibble dequantize --dtype` first");
   }
 
-  const std::map<std::string, std::string>& dropped = names_to_drop(checkpoint, config);
+  const std::map<std::string, std::string> dropped = repeated_weights(checkpoint, config);
   CheckpointWriterOptions& options = conversion.writer_options();
   // Nothing else would say which names a state dict without a config had (as save_model of
   // safetensors records it).

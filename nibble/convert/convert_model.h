@@ -19,9 +19,8 @@ namespace nibble {
 bool is_gguf(const std::filesystem::path& path);
 
 // `source`: a .gguf file (see import_gguf()), or what Checkpoint::open() takes. With `dtype` every
-// float tensor is cast to it, which a quantized model refuses. Of names that share their elements
-// (Checkpoint::aliases()) the first is written alone, unless config.json says
-// "tie_word_embeddings": false. Throws Error.
+// float tensor is cast to it, which a quantized model refuses. Weights that the model shares are
+// written once (repeated_weights()). Throws Error.
 ConversionReport convert_model(const std::filesystem::path& source,
                                const std::filesystem::path& destination, std::optional<DType> dtype,
                                ThreadPool& pool, CheckpointWriterOptions writer_options = {},

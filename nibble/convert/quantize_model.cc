@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/convert/quantize_model.h"
 
-#include <cstring>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -11,6 +10,7 @@
 #include "nibble/base/error.h"
 #include "nibble/convert/conversion.h"
 #include "nibble/convert/model_files.h"
+#include "nibble/convert/tied_weights.h"
 #include "nibble/io/json_file.h"
 #include "nibble/io/page_advice.h"
 #include "nibble/quant/registry.h"
@@ -26,13 +26,15 @@ struct Source {
   explicit Source(const fs::path& folder)
       : config_json(read_json_file(folder / "config.json")),
         config(ModelConfig::load(folder)),
-        checkpoint(Checkpoint::open(folder)) {}
+        checkpoint(Checkpoint::open(folder)),
+        repeated(repeated_weights(checkpoint, config_json)) {}
 
   std::string config_file() const { return (checkpoint.folder() / "config.json").string(); }
 
   Json config_json;
   ModelConfig config;
   Checkpoint checkpoint;
+  std::map<std::string, std::string> repeated;  // names to leave out
 };
 
 ConversionReport finish(Conversion& conversion, const Source& source) {
@@ -58,16 +60,6 @@ Tensor dense_weight(const Checkpoint& checkpoint, const ModuleInfo& module) {
   return held || !is_float(dtype) ? tensor : to_dtype(tensor, DType::kF32);
 }
 
-// True when `name` is a tied weight that the file holds a second time, with the same values.
-bool is_copy(const Checkpoint& checkpoint, const std::string& name,
-             const std::map<std::string, std::string>& tied) {
-  const auto found = tied.find(name);
-  if (found == tied.end() || !checkpoint.contains(found->second)) return false;
-  const Tensor copy = checkpoint.tensor(name), original = checkpoint.tensor(found->second);
-  return copy.dtype() == original.dtype() && copy.shape() == original.shape() &&
-         std::memcmp(copy.raw(), original.raw(), static_cast<size_t>(copy.nbytes())) == 0;
-}
-
 }  // namespace
 
 ConversionReport quantize_model(const fs::path& source_folder, const fs::path& destination,
@@ -87,17 +79,12 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   options.quantize_with = &scheme;
   options.skip_modules = scheme.skip_modules();
   std::map<std::string, ModuleInfo> to_quantize;  // by the name of the weight
-  std::map<std::string, std::string> tied;        // weight -> the weight that it shares
   ConversionReport& report = conversion.report();
   for (const ModuleInfo& module : modules_of(source.config, options)) {
-    if (!module.tied_to.empty()) {
-      tied[module.name + ".weight"] = module.tied_to + ".weight";
-    } else if (module.kind == ModuleInfo::Kind::kLinear) {
-      if (module.quantizable) to_quantize.emplace(module.name + ".weight", module);
-      if (!checkpoint.contains(module.name + ".weight"))
-        dense_weight(checkpoint, module);  // throws
-      ++(module.quantizable ? report.modules_converted : report.modules_kept);
-    }
+    if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
+    if (module.quantizable) to_quantize.emplace(module.name + ".weight", module);
+    if (!checkpoint.contains(module.name + ".weight")) dense_weight(checkpoint, module);  // throws
+    ++(module.quantizable ? report.modules_converted : report.modules_kept);
   }
 
   conversion.describe_source(checkpoint);
@@ -106,8 +93,7 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
     conversion.step(name, checkpoint.info(name).nbytes, [&] {
       const auto found = to_quantize.find(name);
       if (found == to_quantize.end()) {
-        // transformers writes a tied weight once
-        if (!is_copy(checkpoint, name, tied)) conversion.write(name, checkpoint.tensor(name));
+        if (!source.repeated.contains(name)) conversion.write(name, checkpoint.tensor(name));
         return;
       }
       const Tensor dense = dense_weight(checkpoint, found->second);
@@ -170,6 +156,7 @@ ConversionReport dequantize_model(const fs::path& source_folder, const fs::path&
   conversion.start("dequantizing", checkpoint.total_bytes());
   for (const std::string& name : checkpoint.names()) {
     conversion.step(name, checkpoint.info(name).nbytes, [&] {
+      if (source.repeated.contains(name)) return;
       const ModuleInfo* module = module_of(name);
       if (module && name == module->name + ".weight") {
         const Tensor codes = checkpoint.tensor(name);

@@ -21,8 +21,6 @@ namespace nibble {
 namespace fs = std::filesystem;
 namespace {
 
-using Kind = JournalEvent::Kind;
-
 // Throws Error when the unfinished work at this destination is of other jobs only.
 std::optional<UnfinishedWork> work_to_resume(const fs::path& destination,
                                              const CheckpointWriterOptions& options) {
@@ -96,10 +94,10 @@ class CheckpointWriter::Impl {
     }
     if (committing_) return;
     if (shard_of_.contains(spec.name)) throw Error("tensor was added before").tensor(spec.name);
-    JournalEvent event{.kind = Kind::kTensor, .spec = spec};
+    JournalEvent event{.kind = JournalEvent::Kind::kTensor, .spec = spec};
     // As transformers cuts: an oversized tensor becomes the next shard and the open one goes on.
     if (size > options_.max_shard_size) {
-      event.kind = Kind::kAlone;
+      event.kind = JournalEvent::Kind::kAlone;
       event.checksum = write_single_tensor_shard(next_shard(), spec, source, options_.metadata);
     } else {
       if (shard_.data_size() > options_.max_shard_size - size) finish_shard();
@@ -113,7 +111,7 @@ class CheckpointWriter::Impl {
 
   void mark_done(const std::string& step) {
     if (committing_) return;
-    record({.kind = Kind::kStep, .name = step});
+    record({.kind = JournalEvent::Kind::kStep, .name = step});
   }
 
   void suspend() {
@@ -153,7 +151,9 @@ class CheckpointWriter::Impl {
         throw Error("destination was used by someone else meanwhile").file(destination_);
       }
       committing_ = finish_files();
-      record({.kind = Kind::kCommit, .name = staging_->identity(), .files = *committing_});
+      record({.kind = JournalEvent::Kind::kCommit,
+              .name = staging_->identity(),
+              .files = *committing_});
     } else if (staging_->is_in_place(committed_folder_)) {
       return;  // only the work folder is left, which goes with this object
     }
@@ -186,7 +186,7 @@ class CheckpointWriter::Impl {
 
   void finish_shard() {
     shard_.finish(next_shard(), options_.metadata);
-    const JournalEvent event{.kind = Kind::kShard};
+    const JournalEvent event{.kind = JournalEvent::Kind::kShard};
     account(event);
     record(event);
     shard_.remove_spool();  // only now: until its shard is recorded the spool is what counts
@@ -195,22 +195,22 @@ class CheckpointWriter::Impl {
   // What an event, new or resumed, means for the state of this writer.
   void account(const JournalEvent& event) {
     switch (event.kind) {
-      case Kind::kTensor:
+      case JournalEvent::Kind::kTensor:
         open_names_.push_back(event.spec.name);
         shard_of_[event.spec.name] = kOpenShard;
         break;
-      case Kind::kAlone:
+      case JournalEvent::Kind::kAlone:
         shard_of_[event.spec.name] = shards_++;
         break;
-      case Kind::kShard:
+      case JournalEvent::Kind::kShard:
         for (const std::string& name : open_names_) shard_of_[name] = shards_;
         open_names_.clear();
         ++shards_;
         return;
-      case Kind::kStep:
+      case JournalEvent::Kind::kStep:
         steps_.insert(event.name);
         return;
-      case Kind::kCommit:
+      case JournalEvent::Kind::kCommit:
         committing_ = event.files;
         committed_folder_ = event.name;
         return;
@@ -227,7 +227,7 @@ class CheckpointWriter::Impl {
     const size_t sound = restore_work(staging_->path(), story.events, shard_);
     for (const JournalEvent& event : std::span(story.events).first(sound)) {
       account(event);
-      if (event.kind == Kind::kTensor || event.kind == Kind::kAlone) {
+      if (event.kind == JournalEvent::Kind::kTensor || event.kind == JournalEvent::Kind::kAlone) {
         resumed_.emplace(event.spec.name, event.spec);
       }
     }

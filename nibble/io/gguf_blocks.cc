@@ -219,7 +219,7 @@ void decode_q6_k(Bytes block, float* out) {
 }
 
 // clang-format off
-constexpr GgmlTypeTraits kTypes[] = {
+constexpr GgmlTypeTraits kBlockTypes[] = {
     {GgmlType::kF32,     "F32",     1,   4,   each_block<1, 4, decode_f32>},
     {GgmlType::kF16,     "F16",     1,   2,   each_block<1, 2, decode_f16>},
     {GgmlType::kBF16,    "BF16",    1,   2,   each_block<1, 2, decode_bf16>},
@@ -257,7 +257,7 @@ constexpr GgmlTypeTraits kTypes[] = {
 }  // namespace
 
 const GgmlTypeTraits* ggml_type_traits(GgmlType type) {
-  for (const GgmlTypeTraits& traits : kTypes) {
+  for (const GgmlTypeTraits& traits : kBlockTypes) {
     if (traits.type == type) return &traits;
   }
   return nullptr;

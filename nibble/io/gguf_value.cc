@@ -21,7 +21,7 @@ struct TypeRow {
 };
 
 // In the order of GgufValueType.
-constexpr std::array<TypeRow, 13> kTypes{{
+constexpr std::array<TypeRow, 13> kValueTypes{{
     {"uint8", 1},
     {"int8", 1},
     {"uint16", 2},
@@ -37,14 +37,14 @@ constexpr std::array<TypeRow, 13> kTypes{{
     {"float64", 8},
 }};
 
-const TypeRow& row(GgufValueType type) { return kTypes[static_cast<size_t>(type)]; }
+const TypeRow& row(GgufValueType type) { return kValueTypes[static_cast<size_t>(type)]; }
 
 bool has_fixed_size(GgufValueType type) {
   return type != GgufValueType::kString && type != GgufValueType::kArray;
 }
 
 void require_known(const ByteReader& reader, std::string_view key, GgufValueType type) {
-  if (static_cast<size_t>(type) >= kTypes.size()) {
+  if (static_cast<size_t>(type) >= kValueTypes.size()) {
     throw Error(fmt::format("metadata '{}' has an unknown type", key))
         .file(reader.path())
         .expected("0 to 12")

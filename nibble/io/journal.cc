@@ -12,8 +12,7 @@
 namespace nibble {
 namespace {
 
-using Json = nlohmann::json;
-using Kind = JournalEvent::Kind;
+using Json = nlohmann::ordered_json;
 
 constexpr const char* kVersionKey = "nibble_journal";
 constexpr int kVersion = 1;  // to be raised when the same job would write other bytes
@@ -29,17 +28,17 @@ JournalEvent parse_event(const Json& json) {
   const std::string kind = json.at("kind");
   const auto* const found = std::find(std::begin(kKinds), std::end(kKinds), kind);
   if (found == std::end(kKinds)) throw Error("journal has an unknown event").got(kind);
-  event.kind = static_cast<Kind>(found - std::begin(kKinds));
-  if (event.kind == Kind::kTensor || event.kind == Kind::kAlone) {
+  event.kind = static_cast<JournalEvent::Kind>(found - std::begin(kKinds));
+  if (event.kind == JournalEvent::Kind::kTensor || event.kind == JournalEvent::Kind::kAlone) {
     const std::string dtype = json.at("dtype");
     const auto known = dtype_from_safetensors(dtype);
     if (!known) throw Error("journal has an unknown dtype").got(dtype);
     event.spec = {json.at("name"), *known, json.at("shape").get<Shape>()};
     checked_numel(event.spec.shape, size_of(*known));
     event.checksum = json.at("checksum");
-  } else if (event.kind == Kind::kStep) {
+  } else if (event.kind == JournalEvent::Kind::kStep) {
     event.name = json.at("name");
-  } else if (event.kind == Kind::kCommit) {
+  } else if (event.kind == JournalEvent::Kind::kCommit) {
     event.name = json.at("folder");
     event.files = json.at("files").get<std::vector<std::string>>();
   }
@@ -93,14 +92,14 @@ Journal Journal::resume(const std::filesystem::path& path, int64_t size) {
 
 void Journal::append(const JournalEvent& event) {
   Json json = {{"kind", kKinds[static_cast<size_t>(event.kind)]}};
-  if (event.kind == Kind::kTensor || event.kind == Kind::kAlone) {
+  if (event.kind == JournalEvent::Kind::kTensor || event.kind == JournalEvent::Kind::kAlone) {
     json["name"] = event.spec.name;
     json["dtype"] = safetensors_name(event.spec.dtype);
     json["shape"] = event.spec.shape;
     json["checksum"] = event.checksum;
-  } else if (event.kind == Kind::kStep) {
+  } else if (event.kind == JournalEvent::Kind::kStep) {
     json["name"] = event.name;
-  } else if (event.kind == Kind::kCommit) {
+  } else if (event.kind == JournalEvent::Kind::kCommit) {
     json["folder"] = event.name;
     json["files"] = event.files;
   }

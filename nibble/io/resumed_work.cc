@@ -15,8 +15,6 @@ namespace nibble {
 namespace fs = std::filesystem;
 namespace {
 
-using Kind = JournalEvent::Kind;
-
 // True when the file is a whole shard with these tensors, byte for byte.
 bool is_sound_shard(const fs::path& path, std::span<const JournalEvent* const> tensors) {
   try {
@@ -86,12 +84,12 @@ std::optional<UnfinishedWork> find_unfinished_work(const fs::path& destination,
 size_t restore_work(const fs::path& folder, std::span<const JournalEvent> events,
                     ShardWriter& open_shard) {
   // Files may be at the destination already, where nothing more changes.
-  if (!events.empty() && events.back().kind == Kind::kCommit) return events.size();
+  if (!events.empty() && events.back().kind == JournalEvent::Kind::kCommit) return events.size();
   fs::create_directory(folder);  // gone if the process was ended while it removed its work
 
   const auto count_shards = [](std::span<const JournalEvent> part) {
     return static_cast<size_t>(std::count_if(part.begin(), part.end(), [](const JournalEvent& e) {
-      return e.kind == Kind::kShard || e.kind == Kind::kAlone;
+      return e.kind == JournalEvent::Kind::kShard || e.kind == JournalEvent::Kind::kAlone;
     }));
   };
   const size_t shards = count_shards(events);
@@ -100,11 +98,12 @@ size_t restore_work(const fs::path& folder, std::span<const JournalEvent> events
   size_t sound = events.size(), finished = 0;
   for (size_t i = 0; i < sound; ++i) {
     const JournalEvent& event = events[i];
-    if (event.kind == Kind::kTensor) {
+    if (event.kind == JournalEvent::Kind::kTensor) {
       if (open.empty()) opened_at = i;
       open.push_back(&event);
-    } else if (event.kind == Kind::kAlone || event.kind == Kind::kShard) {
-      const bool alone = event.kind == Kind::kAlone;
+    } else if (event.kind == JournalEvent::Kind::kAlone ||
+               event.kind == JournalEvent::Kind::kShard) {
+      const bool alone = event.kind == JournalEvent::Kind::kAlone;
       const JournalEvent* const itself = &event;
       const fs::path path = take_staged_name(folder, finished, shards);
       const auto tensors = alone ? std::span(&itself, 1) : std::span(open);

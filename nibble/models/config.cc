@@ -22,7 +22,6 @@ using Json = nlohmann::ordered_json;
 constexpr int64_t kMostVocabulary = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMostWidth = int64_t{1} << 20;
 constexpr int64_t kMostLayers = 4096;
-constexpr int64_t kMostPositions = std::numeric_limits<int32_t>::max();
 
 // What transformers fills in for keys that the file lacks.
 struct Defaults {

@@ -13,7 +13,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int64_t kMostPositions = std::numeric_limits<int32_t>::max();
 constexpr double kDefaultTheta = 10000.0;
 
 std::optional<double> optional_number(const ConfigReader& reader, const char* key) {

@@ -11,7 +11,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<int64_t, 4> kBits = {2, 3, 4, 8};
+constexpr std::array<int64_t, 4> kGptqBits = {2, 3, 4, 8};
 constexpr std::array<const char*, 3> kDatasets = {"wikitext2", "c4", "c4-new"};
 
 void check_dataset(const ConfigFields& fields, const Json& dataset) {
@@ -53,7 +53,7 @@ GptqConfig GptqConfig::from_json(const Json& object, const std::string& file) {
   fields.read("checkpoint_format", checkpoint_format);
   if (checkpoint_format) config.format = *checkpoint_format;
   config.format = lower_case(config.format);
-  if (std::ranges::find(kBits, config.bits) == kBits.end())
+  if (std::ranges::find(kGptqBits, config.bits) == kGptqBits.end())
     throw fields.bad("bits", "2, 3, 4 or 8");
   if (!(config.damp_percent > 0 && config.damp_percent < 1)) {
     throw fields.bad("damp_percent", "a number between 0 and 1");

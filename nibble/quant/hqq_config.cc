@@ -12,14 +12,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<int64_t, 5> kBits = {8, 4, 3, 2, 1};
+constexpr std::array<int64_t, 5> kHqqBits = {8, 4, 3, 2, 1};
 constexpr int64_t kCodesPerInt32 = 10;  // of 3 bits
 
 // The keys that the constructor and the nested form share.
 HqqWeightParams read_params(ConfigFields& fields) {
   HqqWeightParams params;
   fields.read("nbits", params.nbits);
-  if (std::ranges::find(kBits, params.nbits) == kBits.end()) {
+  if (std::ranges::find(kHqqBits, params.nbits) == kHqqBits.end()) {
     throw fields.bad("nbits", "8, 4, 3, 2 or 1");
   }
   if (const Json* group = fields.value("group_size"); group != nullptr && group->is_null()) {

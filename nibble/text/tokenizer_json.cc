@@ -151,11 +151,11 @@ PostProcessor make_post_processor(const TokenizerSections& sections, const Token
           source};
 }
 
-std::unique_ptr<Tokenizer::Parts> build(std::string_view json, const std::string& source,
+std::unique_ptr<Tokenizer::Parts> build(std::string_view text, const std::string& source,
                                         TokenizerConfig config) {
   dom::parser parser;
   dom::element document;
-  const simdjson::error_code failure = parser.parse(json.data(), json.size()).get(document);
+  const simdjson::error_code failure = parser.parse(text.data(), text.size()).get(document);
   if (failure != simdjson::SUCCESS) {
     throw Error(
         fmt::format("tokenizer.json is no valid JSON: {}", simdjson::error_message(failure)))
@@ -204,9 +204,9 @@ std::shared_ptr<const Tokenizer> Tokenizer::load(const fs::path& folder) {
         build(made.tokenizer_json, made.source, std::move(config)));
   }
   const auto file = MappedFile::open(path);
-  const std::string_view json(reinterpret_cast<const char*>(file->bytes().data()),
+  const std::string_view text(reinterpret_cast<const char*>(file->bytes().data()),
                               file->bytes().size());
-  return std::make_shared<const Tokenizer>(build(json, path.string(), std::move(config)));
+  return std::make_shared<const Tokenizer>(build(text, path.string(), std::move(config)));
 }
 
 std::shared_ptr<const Tokenizer> Tokenizer::from_json(std::string_view tokenizer_json,

@@ -10,6 +10,7 @@
 
 #include "nibble/convert/quantize_model.h"
 #include "nibble/io/checkpoint.h"
+#include "nibble/io/checkpoint_writer.h"
 #include "nibble/io/json_file.h"
 #include "nibble/quant/registry.h"
 #include "tests/generate/tiny_model.h"
@@ -73,6 +74,31 @@ TEST(ConvertModel, WeightsThatTheConfigDoesNotTieAreAllSaved) {
   write_json_file(folder / "source/config.json", config);
   convert(folder / "source", folder / "out", std::nullopt);
   EXPECT_TRUE(Checkpoint::open(folder / "out").contains("lm_head.weight"));
+}
+
+// A safetensors file that holds the output embedding a second time.
+TEST(ConvertModel, ATiedWeightThatIsStoredTwiceIsSavedOnceUnlessItDiffers) {
+  testing::ScratchFolder folder;
+  convert(golden("tied_model"), folder / "once", std::nullopt);
+  const Checkpoint once = Checkpoint::open(folder / "once");
+  const auto twice = [&](const fs::path& source, bool changed) {
+    const Tensor embedding = once.tensor("model.embed_tokens.weight");
+    const Tensor head = Tensor::empty(embedding.dtype(), embedding.shape());
+    std::memcpy(head.raw(), embedding.raw(), static_cast<size_t>(embedding.nbytes()));
+    if (changed) static_cast<char*>(head.raw())[0] ^= 1;
+    CheckpointWriter writer(source, {});
+    for (const std::string& name : once.names()) writer.add(name, once.tensor(name));
+    writer.add("lm_head.weight", head);
+    writer.add_file("config.json", format_json(read_json_file(folder / "once/config.json")));
+    writer.commit();
+  };
+  twice(folder / "same", false);
+  twice(folder / "other", true);
+  ASSERT_TRUE(Checkpoint::open(folder / "same").contains("lm_head.weight"));
+  convert(folder / "same", folder / "same_out", std::nullopt);
+  convert(folder / "other", folder / "other_out", std::nullopt);
+  expect_same(Checkpoint::open(folder / "same_out"), once);
+  EXPECT_TRUE(Checkpoint::open(folder / "other_out").contains("lm_head.weight"));
 }
 
 TEST(ConvertModel, WithoutAConfigTheFileSaysWhichNamesItDropped) {

@@ -86,7 +86,7 @@ Value is_identifier(Interpreter& run, const Value& self, const Arguments& given)
   return !bytes.empty();
 }
 
-constexpr Method kMethods[] = {
+constexpr Method kCharacterMethods[] = {
     {"upper", mapped<to_upper>},
     {"lower", mapped<to_lower>},
     {"title", mapped<to_title, kTitleCost>},
@@ -109,6 +109,6 @@ constexpr Method kMethods[] = {
 
 }  // namespace
 
-std::span<const Method> character_methods() { return kMethods; }
+std::span<const Method> character_methods() { return kCharacterMethods; }
 
 }  // namespace nibble::jinja

@@ -16,7 +16,7 @@ using Kind = Token::Kind;
 
 namespace {
 
-constexpr const char* kTooDeep = "the template is nested too deeply";
+constexpr const char* kSourceTooDeep = "the template is nested too deeply";
 
 int deepest(const std::vector<ExprPtr>& items) {
   int depth = 0;
@@ -57,7 +57,7 @@ ExprPtr ExpressionParser::make(int line, Node node, std::initializer_list<const 
       below = std::max({below, key->depth, value->depth});
     }
   }
-  if (below >= kMaxChain) TokenStream::fail_at(line, kTooDeep);
+  if (below >= kMaxChain) TokenStream::fail_at(line, kSourceTooDeep);
   return std::make_unique<Expr>(Expr{line, below + 1, std::move(node)});
 }
 
@@ -78,7 +78,7 @@ int ExpressionParser::depth_of(const CallArguments& arguments) const {
 }
 
 ExprPtr ExpressionParser::parse_expression() {
-  const DepthGuard guard(depth, kMaxSourceDepth, kTooDeep);
+  const DepthGuard guard(depth, kMaxSourceDepth, kSourceTooDeep);
   const int line = tokens_.line();
   const auto unknown_before = unknown_name_;
   ExprPtr value = parse_or();
@@ -117,7 +117,7 @@ ExprPtr ExpressionParser::parse_and() {
 
 ExprPtr ExpressionParser::parse_not() {
   if (!tokens_.is_name("not")) return parse_compare();
-  const DepthGuard guard(depth, kMaxSourceDepth, kTooDeep);
+  const DepthGuard guard(depth, kMaxSourceDepth, kSourceTooDeep);
   const int line = tokens_.next().line;
   ExprPtr operand = parse_not();
   const Expr* o = operand.get();
@@ -209,7 +209,7 @@ ExprPtr ExpressionParser::parse_unary(bool with_filters) {
   const int line = tokens_.line();
   ExprPtr value;
   if (tokens_.is_operator("-") || tokens_.is_operator("+")) {
-    const DepthGuard guard(depth, kMaxSourceDepth, kTooDeep);
+    const DepthGuard guard(depth, kMaxSourceDepth, kSourceTooDeep);
     const UnaryOp op = tokens_.next().text == "-" ? UnaryOp::kNegate : UnaryOp::kPlus;
     ExprPtr operand = parse_unary(false);
     const Expr* o = operand.get();
@@ -339,7 +339,7 @@ Target ExpressionParser::parse_target(bool with_namespace, std::string_view stop
 }
 
 Target ExpressionParser::parse_target_part(bool with_namespace) {
-  const DepthGuard guard(depth, kMaxSourceDepth, kTooDeep);
+  const DepthGuard guard(depth, kMaxSourceDepth, kSourceTooDeep);
   if (tokens_.skip_operator("(")) {
     Target target = parse_target(with_namespace);
     tokens_.expect_operator(")");
@@ -384,7 +384,7 @@ ExprPtr ExpressionParser::parse_filters_and_tests(ExprPtr subject) {
 }
 
 ExprPtr ExpressionParser::parse_subscript(ExprPtr object) {
-  const DepthGuard guard(depth, kMaxSourceDepth, kTooDeep);
+  const DepthGuard guard(depth, kMaxSourceDepth, kSourceTooDeep);
   const Token opener = tokens_.next();
   const Expr* o = object.get();
   if (opener.text == ".") {

@@ -140,11 +140,11 @@ Value strftime_now(Interpreter& run, const Arguments& given) {
   return Text(repair_utf8(std::string_view(buffer, size - 1)), args.text(0).origin());
 }
 
-using Function = Value (*)(Interpreter&, const Arguments&);
+using GlobalFunction = Value (*)(Interpreter&, const Arguments&);
 
 struct Entry {
   std::string_view name;
-  Function function;
+  GlobalFunction function;
 };
 
 constexpr Entry kFunctions[] = {

@@ -159,7 +159,7 @@ Value striptags(Interpreter& run, const Value& subject, const Arguments& given) 
                               run.budget()));
 }
 
-constexpr FilterEntry kFilters[] = {
+constexpr FilterEntry kHtmlFilters[] = {
     {"safe", changed<safe>},  {"escape", changed<escape>},
     {"e", changed<escape>},   {"forceescape", changed<escape_html>},
     {"striptags", striptags}, {"urlencode", urlencode},
@@ -168,6 +168,6 @@ constexpr FilterEntry kFilters[] = {
 
 }  // namespace
 
-std::span<const FilterEntry> html_filters() { return kFilters; }
+std::span<const FilterEntry> html_filters() { return kHtmlFilters; }
 
 }  // namespace nibble::jinja

@@ -15,7 +15,7 @@
 namespace nibble::jinja {
 namespace {
 
-constexpr const char* kTooDeep = "the template recurses too deeply";
+constexpr const char* kRunsTooDeep = "the template recurses too deeply";
 
 // Sets a flag for as long as it lives.
 class Restored {
@@ -70,7 +70,7 @@ Interpreter::ScopePtr Interpreter::inner_scope(const ScopePtr& parent) {
   auto scope = std::make_shared<Scope>();
   scope->parent = parent;
   scope->depth = parent->depth + 1;
-  if (scope->depth > kMaxDepth) throw Error(kTooDeep);
+  if (scope->depth > kMaxDepth) throw Error(kRunsTooDeep);
   return scope;
 }
 
@@ -112,7 +112,7 @@ void Interpreter::write(const Text& text) {
 }
 
 Interpreter::Flow Interpreter::run(const ast::Body& body, const ScopePtr& scope) {
-  const DepthGuard guard(depth_, kMaxDepth, kTooDeep);
+  const DepthGuard guard(depth_, kMaxDepth, kRunsTooDeep);
   for (const ast::Statement& statement : body) {
     budget_.spend_steps(1);
     line_ = statement.line;
@@ -238,7 +238,7 @@ Interpreter::Flow Interpreter::run(const ast::For& loop, const ScopePtr& scope) 
 
 Interpreter::Flow Interpreter::run_loop(const ast::For& loop, const Value& iterable,
                                         const ScopePtr& scope, int depth) {
-  const DepthGuard guard(depth_, kMaxDepth, kTooDeep);
+  const DepthGuard guard(depth_, kMaxDepth, kRunsTooDeep);
   const bool is_filtered = loop.condition != nullptr;
   const auto state = std::make_shared<LoopState>(
       is_filtered ? filtered(loop, iterable, scope) : iterate(iterable, budget_),
@@ -298,7 +298,7 @@ Value Interpreter::make_macro(std::shared_ptr<const ast::Callable> callable,
 
 Value Interpreter::call_macro(const ast::Callable& callable, const ScopePtr& closure,
                               const Arguments& given) {
-  const DepthGuard guard(depth_, kMaxDepth, kTooDeep);
+  const DepthGuard guard(depth_, kMaxDepth, kRunsTooDeep);
   const ScopePtr scope = inner_scope(closure);
   const auto& parameters = callable.parameters;
   const size_t placed = std::min(given.positional.size(), parameters.size());
@@ -356,7 +356,7 @@ Value Interpreter::call_macro(const ast::Callable& callable, const ScopePtr& clo
 }
 
 Value Interpreter::call(const Value& callee, const Arguments& arguments) {
-  const DepthGuard guard(depth_, kMaxDepth, kTooDeep);
+  const DepthGuard guard(depth_, kMaxDepth, kRunsTooDeep);
   budget_.spend_steps(1);
   require_defined(callee);
   if (!callee.object() || !callee.object()->call) {

@@ -405,7 +405,7 @@ Value slice(Interpreter& run, const Value& subject, const Arguments& given) {
   return deferred(make, 1 + std::max(subject.depth(), args[1] ? args[1]->depth() : 0));
 }
 
-constexpr FilterEntry kFilters[] = {
+constexpr FilterEntry kSequenceFilters[] = {
     {"length", length},
     {"count", length},
     {"list", list},
@@ -433,6 +433,6 @@ constexpr FilterEntry kFilters[] = {
 
 }  // namespace
 
-std::span<const FilterEntry> sequence_filters() { return kFilters; }
+std::span<const FilterEntry> sequence_filters() { return kSequenceFilters; }
 
 }  // namespace nibble::jinja

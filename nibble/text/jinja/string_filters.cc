@@ -154,7 +154,7 @@ Value word_count(Interpreter& run, const Value& subject, const Arguments& given)
   return count;
 }
 
-constexpr FilterEntry kFilters[] = {
+constexpr FilterEntry kStringFilters[] = {
     {"string", changed<same>},
     {"upper", changed<to_upper, kCaseMappingCost>},
     {"lower", changed<to_lower, kCaseMappingCost>},
@@ -171,6 +171,6 @@ constexpr FilterEntry kFilters[] = {
 
 }  // namespace
 
-std::span<const FilterEntry> string_filters() { return kFilters; }
+std::span<const FilterEntry> string_filters() { return kStringFilters; }
 
 }  // namespace nibble::jinja

@@ -107,7 +107,7 @@ Value remove_affix(Interpreter& run, const Value& self, const Arguments& given) 
                 : text.substr(affix.size(), text.size());
 }
 
-Value replace(Interpreter& run, const Value& self, const Arguments& given) {
+Value replace_method(Interpreter& run, const Value& self, const Arguments& given) {
   const BoundArguments args("replace()", given, {"old", "new", "count"}, 2);
   return replace_text(self_text(run, self), args.text(0), args.text(1), args.integer(2, -1),
                       run.budget());
@@ -214,7 +214,7 @@ Value join(Interpreter& run, const Value& self, const Arguments& given) {
   return join_texts(self_text(run, self), parts, run.budget());
 }
 
-Value format(Interpreter& run, const Value& self, const Arguments& given) {
+Value format_method(Interpreter& run, const Value& self, const Arguments& given) {
   return format_braces(self_text(run, self), given, run.budget());
 }
 
@@ -333,14 +333,14 @@ constexpr Method kStringMethods[] = {
     {"endswith", has_affix<true>},
     {"removeprefix", remove_affix<false>},
     {"removesuffix", remove_affix<true>},
-    {"replace", replace},
+    {"replace", replace_method},
     {"find", find<false, false>},
     {"rfind", find<true, false>},
     {"index", find<false, true>},
     {"rindex", find<true, true>},
     {"count", count},
     {"join", join},
-    {"format", format},
+    {"format", format_method},
     {"format_map", format_map},
     {"expandtabs", expand_tabs},
     {"translate", translate},

@@ -11,11 +11,11 @@
 
 namespace nibble::jinja {
 
-using Function = Value (*)(Interpreter&, const Value& self, const Arguments&);
+using MethodFunction = Value (*)(Interpreter&, const Value& self, const Arguments&);
 
 struct Method {
   std::string_view name;
-  Function function;  // null: exists in Python, but not for templates
+  MethodFunction function;  // null: exists in Python, but not for templates
 };
 
 std::span<const Method> string_methods();

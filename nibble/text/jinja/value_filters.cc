@@ -214,7 +214,7 @@ Value json(Interpreter& run, const Value& subject, const Arguments& given) {
   return to_json(subject, style, run.budget());
 }
 
-constexpr FilterEntry kFilters[] = {
+constexpr FilterEntry kValueFilters[] = {
     {"int", to_int},        {"float", to_float},        {"abs", absolute},
     {"round", round_value}, {"default", default_value}, {"d", default_value},
     {"attr", attribute},    {"tojson", json},           {"filesizeformat", file_size},
@@ -222,7 +222,7 @@ constexpr FilterEntry kFilters[] = {
 
 }  // namespace
 
-std::span<const FilterEntry> value_filters() { return kFilters; }
+std::span<const FilterEntry> value_filters() { return kValueFilters; }
 
 FilterFunction find_filter(std::string_view name) {
   for (const auto& table :
