@@ -100,6 +100,23 @@ CASES = [
     ("XLMRobertaTokenizer", "unigram_t5", {}),
     ("AlbertTokenizer", "unigram_cf", {}),
     ("AlbertTokenizer", "unigram_cf", {"do_lower_case": False, "keep_accents": True}),
+    ("Siglip2Tokenizer", "bpe_gemma", {}),
+    ("ReformerTokenizer", "bpe_rules", {}),
+    ("ReformerTokenizer", "bpe_llama", {}),
+    ("CamembertTokenizer", "unigram_rules", {}),
+    ("CamembertTokenizer", "unigram_bytes", {"mask_token": "<mask>", "add_prefix_space": False}),
+    ("BarthezTokenizer", "unigram_rules", {}),
+    ("BigBirdTokenizer", "unigram_rules", {}),
+    ("BigBirdTokenizer", "unigram_cf", {}),
+    ("DebertaV2Tokenizer", "unigram_cf", {}),
+    ("DebertaV2Tokenizer", "unigram_rules", {"do_lower_case": True, "split_by_punct": True}),
+    ("PegasusTokenizer", "unigram_t5", {}),
+    ("RemBertTokenizer", "unigram_cf", {}),
+    ("RemBertTokenizer", "unigram_t5", {"keep_accents": False, "do_lower_case": True}),
+    ("UdopTokenizer", "unigram_t5", {}),
+    ("XGLMTokenizer", "unigram_rules", {}),
+    ("XLNetTokenizer", "unigram_rules", {}),
+    ("XLNetTokenizer", "unigram_cf", {"do_lower_case": True}),
 ]
 
 
