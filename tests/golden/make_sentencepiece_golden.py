@@ -89,6 +89,7 @@ CASES = [
       for model in ("bpe_llama", "bpe_gemma", "bpe_rules") for legacy in (True, False)],
     ("LlamaTokenizer", "bpe_llama", {"add_bos_token": True, "add_prefix_space": False}),
     ("LlamaTokenizer", "unigram_bytes", {}),
+    ("Phi3Tokenizer", "bpe_llama", {"legacy": False}),
     ("GemmaTokenizer", "bpe_gemma", {}),
     ("GemmaTokenizer", "bpe_gemma", {"add_bos_token": True}),
     ("GemmaTokenizer", "bpe_llama", {}),
@@ -152,7 +153,7 @@ def open_as(name, model, config):
 
 def cases_of(name, model, config):
     tok = open_as(name, model, config)
-    assert type(tok).__name__ == name, type(tok)
+    assert type(tok) is getattr(transformers, name), type(tok)
     out = []
     for text in TEXTS:
         ids = tok.encode(text)
