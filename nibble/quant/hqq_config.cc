@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "nibble/quant/config_fields.h"
 
@@ -12,7 +14,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::array<int64_t, 5> kHqqBits = {8, 4, 3, 2, 1};
+constexpr std::array<double, 8> kHqqBits = {8, 6, 5, 4, 3, 2, 1.58, 1};
+constexpr std::array<std::string_view, 7> kArguments = {
+    "nbits", "group_size", "axis", "view_as_float", "quant_zero", "quant_scale", "offload_meta"};
 constexpr int64_t kCodesPerInt32 = 10;  // of 3 bits
 
 // The keys that the constructor and the nested form share.
@@ -20,7 +24,7 @@ HqqWeightParams read_params(ConfigFields& fields) {
   HqqWeightParams params;
   fields.read("nbits", params.nbits);
   if (std::ranges::find(kHqqBits, params.nbits) == kHqqBits.end()) {
-    throw fields.bad("nbits", "8, 4, 3, 2 or 1");
+    throw fields.bad("nbits", "8, 6, 5, 4, 3, 2, 1.58 or 1");
   }
   if (const Json* group = fields.value("group_size"); group != nullptr && group->is_null()) {
     params.group_size.reset();
@@ -38,6 +42,22 @@ HqqWeightParams read_params(ConfigFields& fields) {
   return params;
 }
 
+// One entry of dynamic_config: the arguments of hqq's BaseQuantizeConfig.
+HqqWeightParams read_arguments(ConfigFields fields, const Json& object) {
+  const HqqWeightParams params = read_params(fields);
+  for (const char* key : {"quant_zero", "quant_scale", "offload_meta"}) {
+    bool given = false;
+    fields.read(key, given);
+    if (given) throw fields.bad(key, "false");
+  }
+  for (const auto& [key, value] : object.items()) {
+    if (std::ranges::find(kArguments, key) == kArguments.end()) {
+      throw fields.bad(key.c_str(), "nbits, group_size, axis or view_as_float");
+    }
+  }
+  return params;
+}
+
 // One quant_config: what hqq's BaseQuantizeConfig makes.
 HqqWeightParams read_nested(ConfigFields fields) {
   if (!fields.has("weight_quant_params")) throw fields.bad("weight_quant_params", "an object");
@@ -49,6 +69,12 @@ HqqWeightParams read_nested(ConfigFields fields) {
   return params;
 }
 
+// As Python writes it: 4, but 1.58.
+Json bits_json(double nbits) {
+  const auto whole = static_cast<int64_t>(nbits);
+  return static_cast<double>(whole) == nbits ? Json(whole) : Json(nbits);
+}
+
 Json nested_json(const HqqWeightParams& params) {
   return Json{
       {"offload_meta", false},
@@ -57,7 +83,7 @@ Json nested_json(const HqqWeightParams& params) {
        {{"axis", params.axis},
         {"channel_wise", params.channel_wise},
         {"group_size", params.group_size ? Json(*params.group_size) : Json()},
-        {"nbits", params.nbits},
+        {"nbits", bits_json(params.nbits)},
         {"optimize", params.optimize},
         {"round_zero", params.round_zero},
         {"view_as_float", params.view_as_float}}},
@@ -86,9 +112,9 @@ HqqConfig HqqConfig::from_json(const Json& object, const std::string& file) {
     if (fields.has("dynamic_config")) {
       const ConfigFields dynamic = fields.inside("dynamic_config");
       for (const auto& [tag, value] : object["dynamic_config"].items()) {
-        ConfigFields one = dynamic.inside(tag.c_str());
-        config.by_tag.emplace(tag, read_params(one));
+        config.by_tag.emplace(tag, read_arguments(dynamic.inside(tag.c_str()), value));
       }
+      if (config.by_tag.empty()) throw fields.bad("dynamic_config", "at least one tag");
     }
   }
   std::optional<std::vector<std::string>> skip_modules;
@@ -113,7 +139,7 @@ QuantizationFacts HqqConfig::facts() const {
   QuantizationFacts facts;
   facts.method = facts.scheme = kMethod;
   const HqqWeightParams& shown = by_tag.empty() ? params : by_tag.begin()->second;
-  facts.bits = static_cast<double>(shown.nbits);
+  facts.bits = shown.nbits;
   facts.group_size = shown.group_size.value_or(-1);
   facts.skip_list = QuantizationFacts::SkipList::kNoAutomatic;
   facts.skip_modules = skip_modules;
@@ -126,7 +152,8 @@ QuantizationFacts HqqConfig::facts() const {
 }
 
 // W_q is a parameter; scales and zeros are tensors outside the module and not counted. Codes are
-// packed along the groups: 8 / nbits a byte, 10 of 3 bits an int32.
+// packed along the groups: 10 of 3 bits an int32; others a byte, a half, a quarter or an eighth of
+// one, the smallest that they fit into.
 PackedSize HqqConfig::packed_size(int64_t rows, int64_t cols) const {
   const int64_t count = rows * cols;
   PackedSize size;
@@ -136,7 +163,8 @@ PackedSize HqqConfig::packed_size(int64_t rows, int64_t cols) const {
     size.bytes = 4 * words;
     size.parameters = words;
   } else {
-    size.bytes = size.parameters = block_count(count * params.nbits, 8);
+    const int64_t stored = params.nbits > 4 ? 8 : static_cast<int64_t>(std::ceil(params.nbits));
+    size.bytes = size.parameters = block_count(count * stored, 8);
   }
   return size;
 }

@@ -16,7 +16,7 @@ namespace nibble {
 
 // weight_quant_params of the hqq library, under its names.
 struct HqqWeightParams {
-  int64_t nbits = 4;                       // 8, 4, 3, 2 or 1
+  double nbits = 4;                        // 8, 6, 5, 4, 3, 2, 1.58 or 1
   bool channel_wise = true;                // else one scale for the whole matrix
   std::optional<int64_t> group_size = 64;  // null: one group per channel
   bool optimize = true;
@@ -36,7 +36,10 @@ struct HqqConfig {
 
   // Reads the nested form of a file and the flat one of the constructor (nbits, group_size, axis,
   // view_as_float, dynamic_config). Throws Error with the key for a wrong type, bits that hqq does
-  // not have, a group size that is no multiple of 8, and an axis other than 0 and 1.
+  // not have, a group size that is no multiple of 8, an axis other than 0 and 1, and in
+  // dynamic_config for a key that hqq does not know, or none at all. Stricter than hqq where it
+  // finds out only when it quantizes: group sizes below 8, any axis in dynamic_config. Also refused
+  // there: quantized scales and zeros, which hqq itself gave up.
   static HqqConfig from_json(const nlohmann::ordered_json& object, const std::string& file);
   nlohmann::ordered_json to_json() const;
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <tuple>
 #include <utility>
 
@@ -72,11 +73,12 @@ std::string bpe_json(const SentencePieceModel& model, const TokenizerConfig& con
                      const std::string& source) {
   const std::string& name = config.tokenizer_class;
   json options = {{"type", "BPE"}, {"fuse_unk", true}, {"byte_fallback", true}};
-  if (name == "GemmaTokenizer") {
-    options["unk_token"] = config.token("unk_token");
-  } else if (name != "LlamaTokenizer") {
+  if (!is_bpe_class(name)) {
     options["unk_token"] = model.unk_piece;
     options["byte_fallback"] = model.byte_fallback;
+  } else if (name != "LlamaTokenizer" && name != "Phi3Tokenizer") {
+    options["unk_token"] = config.token("unk_token");
+    options["byte_fallback"] = name != "ReformerTokenizer";
   }
   std::string out = options.dump();
   out.pop_back();  // its '}'
@@ -93,33 +95,83 @@ struct UnigramPieces {
   int64_t unk_id;
 };
 
+// The place of a token in the list, with this score where one is asked for; `otherwise` for none.
+int64_t place_of(const UnigramPieces& pieces, std::string_view text, std::optional<double> score,
+                 int64_t otherwise) {
+  for (size_t i = 0; i < pieces.list.size(); ++i) {
+    const auto& [piece, its_score] = pieces.list[i];
+    if (piece == text && its_score == score.value_or(its_score)) return static_cast<int64_t>(i);
+  }
+  return otherwise;
+}
+
+// Special tokens beside those of the file that the class makes: "<extra_id_0>".
+std::vector<std::string> tokens_of_class(const TokenizerConfig& config) {
+  const std::string& name = config.tokenizer_class;
+  std::vector<std::string> out;
+  if (name == "T5Tokenizer") {
+    const auto count = config.options.find("extra_ids");
+    const bool given = count != config.options.end() && count->is_number_unsigned();
+    for (size_t i = std::min<size_t>(given ? count->get<size_t>() : 100, 10000); i-- > 0;) {
+      out.push_back(fmt::format("<extra_id_{}>", i));
+    }
+  } else if (name == "PegasusTokenizer") {
+    out = {"<mask_1>"};
+    for (int i = 2; i < 103; ++i) out.push_back(fmt::format("<unk_{}>", i));
+  } else if (name == "XGLMTokenizer") {
+    for (int i = 0; i < 7; ++i) out.push_back(fmt::format("<madeupword{}>", i));
+  }
+  return out;
+}
+
 UnigramPieces unigram_pieces(const SentencePieceModel& model, const TokenizerConfig& config,
-                             std::vector<std::string>& made) {
+                             const std::vector<std::string>& made) {
   const std::string& name = config.tokenizer_class;
   UnigramPieces out{{}, model.unk_id};
+  const auto put = [&](std::string_view text, double score = 0) {
+    out.list.emplace_back(text, score);
+  };
   size_t from = 0;
   if (name == "XLMRobertaTokenizer") {
     // fairseq's order of the first four; SentencePiece has <unk>, <s>, </s>.
     for (const char* token : {"bos_token", "pad_token", "eos_token", "unk_token"}) {
-      out.list.emplace_back(config.token(token), 0.0);
+      put(config.token(token));
     }
-    out.unk_id = 3;
     from = 3;
+  } else if (name == "CamembertTokenizer") {
+    put("<s>NOTUSED");
+    put(config.token("pad_token"));
+    put("</s>NOTUSED");
+    put(config.token("unk_token"));
+    put("<unk>NOTUSED", -100);
+    from = 1;
+  } else if (name == "PegasusTokenizer") {
+    put(config.token("pad_token"));
+    put(config.token("eos_token"));
+    put("<mask_1>");
+    put("<mask_2>");
+    for (size_t i = 1; i < made.size(); ++i) put(made[i], -100);
+    from = 2;
   }
   for (size_t id = from; id < model.pieces.size(); ++id) {
-    out.list.emplace_back(model.pieces[id].text, static_cast<double>(model.pieces[id].score));
+    put(model.pieces[id].text, static_cast<double>(model.pieces[id].score));
   }
-  if (name == "XLMRobertaTokenizer") out.list.emplace_back(config.token("mask_token"), 0.0);
+  if (name == "XLMRobertaTokenizer" || name == "CamembertTokenizer") {
+    put(config.token("mask_token"));
+  } else if (name == "T5Tokenizer") {
+    for (const std::string& token : made) put(token);
+  }
+  const std::string& unknown = config.token("unk_token");
   if (name == "AlbertTokenizer") out.unk_id = 1;
-  if (name == "T5Tokenizer") {
-    out.unk_id = 2;
-    const auto count = config.options.find("extra_ids");
-    const bool given = count != config.options.end() && count->is_number_unsigned();
-    for (size_t i = std::min<size_t>(given ? count->get<size_t>() : 100, 10000); i-- > 0;) {
-      made.push_back(fmt::format("<extra_id_{}>", i));
-    }
-    for (const std::string& token : made) out.list.emplace_back(token, 0.0);
+  if (name == "T5Tokenizer" || name == "RemBertTokenizer") out.unk_id = 2;
+  if (name == "XLMRobertaTokenizer" || name == "XGLMTokenizer" || name == "BarthezTokenizer") {
+    out.unk_id = 3;
   }
+  if (name == "CamembertTokenizer") out.unk_id = place_of(out, unknown, std::nullopt, 0);
+  if (name == "UdopTokenizer") out.unk_id = place_of(out, unknown, std::nullopt, 2);
+  if (name == "DebertaV2Tokenizer") out.unk_id = place_of(out, unknown, 0.0, model.unk_id);
+  if (name == "BigBirdTokenizer") out.unk_id = place_of(out, unknown, 0.0, 100);
+  if (name == "PegasusTokenizer") out.unk_id = place_of(out, unknown, 0.0, -1);
   return out;
 }
 
@@ -183,26 +235,42 @@ std::string sentencepiece_to_json(const SentencePieceModel& model, TokenizerConf
                {"normalizer", nullptr},    {"pre_tokenizer", nullptr}, {"decoder", nullptr},
                {"post_processor", nullptr}};
   head["added_tokens"] = json::array();
+  const std::string& name = config.tokenizer_class;
+  const bool takes_pieces = name != "PegasusTokenizer";  // puts its own list in place of theirs
+  // These two add all pieces a second time, as special ones; others the named tokens alone.
+  const bool all_special = name == "RemBertTokenizer" || name == "ReformerTokenizer";
+  const auto is_named = [&](std::string_view text) {
+    return std::ranges::any_of(config.special_tokens,
+                               [&](const auto& one) { return one.second.content == text; });
+  };
   for (const auto& piece : model.pieces) {
+    if (!takes_pieces) break;
     if (piece.type != PieceType::kControl && piece.type != PieceType::kUserDefined) continue;
     if (piece.text.empty()) continue;
-    head["added_tokens"].push_back(added_token(piece.text, piece.type == PieceType::kControl));
+    head["added_tokens"].push_back(added_token(
+        piece.text, all_special || piece.type == PieceType::kControl || is_named(piece.text)));
   }
   if (!model.precompiled_charsmap.empty()) {
     head["normalizer"] = {{"type", "Precompiled"},
                           {"precompiled_charsmap", encode_base64(model.precompiled_charsmap)}};
   }
-  const bool bpe_class =
-      config.tokenizer_class == "LlamaTokenizer" || config.tokenizer_class == "GemmaTokenizer";
-  const bool bpe = known ? bpe_class : model.algorithm == Algorithm::kBpe;
+  const bool bpe = known ? is_bpe_class(name) : model.algorithm == Algorithm::kBpe;
   if (!known) add_generic_parts(model, head, config);
   std::string text;
-  std::vector<std::string> made;
+  const std::vector<std::string> made = tokens_of_class(config);
   if (bpe) {
     text = bpe_json(model, config, source);
   } else {
     const UnigramPieces pieces = unigram_pieces(model, config, made);
-    for (const std::string& token : made) head["added_tokens"].push_back(added_token(token, true));
+    if (name == "PegasusTokenizer" && pieces.unk_id < 0) {
+      throw Error("the SentencePiece model has no unknown piece behind those that Pegasus replaces")
+          .file(source);
+    }
+    // Behind the named tokens, where these are new.
+    for (const std::string& token : made) {
+      config.extra_special_tokens.push_back(
+          {.content = token, .normalized = false, .special = true});
+    }
     text = unigram_json(pieces, !known && model.byte_fallback);
   }
   std::string out = head.dump();

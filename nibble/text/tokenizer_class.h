@@ -28,8 +28,12 @@ std::string class_of_model_type(const std::string& model_type);
 struct NamedToken {
   const char* name;
   const char* text;
+  bool lstrip = false;  // takes the spaces before it
 };
 std::vector<NamedToken> default_special_tokens(const std::string& tokenizer_class);
+
+// Whether the class makes BPE of a SentencePiece model, of whatever kind that is; else Unigram.
+bool is_bpe_class(const std::string& tokenizer_class);
 
 // Replaces what config.tokenizer_class builds itself, for models of the kind that it is for. A
 // LlamaTokenizer over byte-level BPE (`byte_level`) is left alone, as transformers does.

@@ -78,10 +78,14 @@ void read_special_tokens(const json& object, const std::string& source, Tokenize
 
 // What transformers' classes assume when the files do not say.
 void fill_class_defaults(const json& object, TokenizerConfig& config) {
-  for (const auto& [name, text] : default_special_tokens(config.tokenizer_class)) {
-    if (object.contains(name)) continue;
+  for (const auto& [name, text, lstrip] : default_special_tokens(config.tokenizer_class)) {
+    if (object.contains(name)) {
+      // Text alone has the flags that the class gives.
+      if (lstrip && object[name].is_string()) config.special_tokens[name].lstrip = true;
+      continue;
+    }
     config.special_tokens.try_emplace(
-        name, AddedToken{.content = text, .normalized = false, .special = true});
+        name, AddedToken{.content = text, .lstrip = lstrip, .normalized = false, .special = true});
   }
 }
 

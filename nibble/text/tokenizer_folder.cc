@@ -62,10 +62,10 @@ std::string around_model(const std::string& model) {
 void default_class(TokenizerConfig& config, const char* name) {
   if (!default_special_tokens(config.tokenizer_class).empty()) return;
   config.tokenizer_class = name;
-  for (const auto& [token, text] : default_special_tokens(name)) {
+  for (const auto& [token, text, lstrip] : default_special_tokens(name)) {
     if (config.options.contains(token)) continue;
     config.special_tokens.try_emplace(
-        token, AddedToken{.content = text, .normalized = false, .special = true});
+        token, AddedToken{.content = text, .lstrip = lstrip, .normalized = false, .special = true});
   }
 }
 
@@ -125,7 +125,8 @@ FolderTokenizer from_sentencepiece(const fs::path& path, TokenizerConfig& config
 }  // namespace
 
 FolderTokenizer tokenizer_of_folder(const fs::path& folder, TokenizerConfig& config) {
-  for (const char* name : {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model"}) {
+  for (const char* name : {"tokenizer.model", "spiece.model", "sentencepiece.bpe.model",
+                           "sentencepiece.model", "spm.model"}) {
     if (fs::exists(folder / name)) return from_sentencepiece(folder / name, config);
   }
   const std::array<std::pair<const char*, const char*>, 2> pairs = {

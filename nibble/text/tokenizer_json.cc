@@ -112,10 +112,11 @@ PostProcessor make_post_processor(const TokenizerSections& sections, const Token
   const TokenizerConfig& config = parts.config;
   const json by_class =
       class_post_processor(config, [&](std::string_view token) { return parts.find(token); });
-  // Albert's alone gives way to what the files say.
-  const bool gives_way = config.tokenizer_class == "AlbertTokenizer" &&
-                         (config.add_bos_token.has_value() || config.add_eos_token.has_value() ||
-                          !sections.post_processor.is_null());
+  // Two give way: Albert's to what the files say, RemBert's unless it is in tokenizer.json.
+  const bool asked = config.add_bos_token.has_value() || config.add_eos_token.has_value();
+  const bool has_own = !sections.post_processor.is_null();
+  const bool gives_way = (config.tokenizer_class == "AlbertTokenizer" && (asked || has_own)) ||
+                         (config.tokenizer_class == "RemBertTokenizer" && (asked || !has_own));
   if (!by_class.is_null() && !gives_way) return {by_class, source};
   if (!config.add_bos_token.has_value() && !config.add_eos_token.has_value()) {
     if (sections.post_processor.is_null()) return {};

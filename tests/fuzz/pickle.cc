@@ -25,24 +25,27 @@ void append(std::string& out, uint64_t value, size_t bytes) {
   for (size_t i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i));
 }
 
+// For the fields that stay zero.
+void append_zeros(std::string& out, size_t bytes) { out.append(bytes, '\0'); }
+
 // A zip archive of stored members.
 class Archive {
  public:
   void add(const std::string& name, std::string_view content) {
     append(directory_, 0x02014b50, 4);
-    append(directory_, 0, 16);  // versions, flags, method, time, CRC
+    append_zeros(directory_, 16);  // versions, flags, method, time, CRC
     append(directory_, content.size(), 4);
     append(directory_, content.size(), 4);
     append(directory_, name.size(), 2);
-    append(directory_, 0, 12);  // extra field, comment, disk, attributes
+    append_zeros(directory_, 12);  // extra field, comment, disk, attributes
     append(directory_, members_.size(), 4);
     directory_ += name;
     append(members_, 0x04034b50, 4);
-    append(members_, 0, 14);
+    append_zeros(members_, 14);
     append(members_, content.size(), 4);
     append(members_, content.size(), 4);
     append(members_, name.size(), 2);
-    append(members_, 0, 2);
+    append_zeros(members_, 2);
     members_ += name;
     members_ += content;
     ++count_;

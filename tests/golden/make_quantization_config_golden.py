@@ -4,7 +4,9 @@
 quantization_config objects below, as AutoQuantizationConfig reads them from a config.json: the dict
 that is written back, or the name of the error.
 
-HqqConfig needs the hqq library, which is not among the reference libraries.
+A file of HqqConfig holds what its constructor made; the flat arguments go through the constructor.
+Left out: what hqq takes at first and refuses when it quantizes (group sizes below 8, bits and sizes
+as floats or booleans, a null skip_modules, an empty dynamic_config).
 
 Made with transformers 5.23.0. Run: python3 make_quantization_config_golden.py
 """
@@ -17,6 +19,7 @@ import warnings
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 warnings.filterwarnings("ignore")
 
+from transformers import HqqConfig  # noqa: E402
 from transformers.quantizers.auto import AutoQuantizationConfig  # noqa: E402
 
 OUT = pathlib.Path(__file__).parent / "quantization_config.json"
@@ -36,6 +39,10 @@ def awq(**fields) -> dict:
 
 def eetq(**fields) -> dict:
     return {"quant_method": "eetq"} | fields
+
+
+def hqq(**fields) -> dict:
+    return {"quant_method": "hqq"} | fields
 
 
 CASES = [
@@ -104,13 +111,31 @@ CASES = [
     eetq(weights="int4"),
     eetq(modules_to_not_convert=["lm_head"]),
     eetq(modules_to_not_convert=[], more=1),
+    hqq(),
+    *[hqq(nbits=bits) for bits in (1, 1.58, 2, 3, 4, 5, 6, 7, 8, 16, 0, "4", None)],
+    *[hqq(group_size=size) for size in (8, 12, 32, 64, 128, 4, 1, None, "64")],
+    *[hqq(axis=axis) for axis in (0, 1, 2, -1, None, "0")],
+    hqq(view_as_float=True),
+    hqq(nbits=3, group_size=128, axis=0, view_as_float=True, skip_modules=[]),
+    hqq(skip_modules=["lm_head", "mlp.gate_proj"]),
+    hqq(unknown_key=1),
+    *[hqq(dynamic_config={"self_attn.q_proj": one, "mlp.up_proj": {"nbits": 4}})
+      for one in ({}, {"nbits": 2, "group_size": 32}, {"axis": 0, "view_as_float": True},
+                  {"nbits": 7}, {"group_size": 12}, {"group_size": None}, {"bits": 4},
+                  {"quant_zero": False, "quant_scale": False, "offload_meta": False})],
+    hqq(dynamic_config=4),
+    hqq(dynamic_config={"self_attn.q_proj": 4}),
 ]
 
 
 def record(fields: dict) -> dict:
     try:
-        config = AutoQuantizationConfig.from_dict(dict(fields))
-    except (ValueError, TypeError, AttributeError) as error:
+        if fields.get("quant_method") == "hqq":
+            config = HqqConfig(**{key: value for key, value in fields.items() if key != "quant_method"})
+            config = AutoQuantizationConfig.from_dict(config.to_dict())
+        else:
+            config = AutoQuantizationConfig.from_dict(dict(fields))
+    except (ValueError, TypeError, AttributeError, AssertionError) as error:
         return {"input": fields, "error": type(error).__name__}
     return {"input": fields, "output": json.loads(config.to_json_string(use_diff=False))}
 

@@ -84,8 +84,15 @@ TEST(QuantizationConfig, RefusesWithFileAndKey) {
        "quantization_config has a bad 'bits': expected an integer from 1 to 8, got 64"},
       {R"({"quant_method": "eetq", "weights": "int4"})",
        "quantization_config has a bad 'weights': expected \"int8\", got \"int4\""},
-      {R"({"quant_method": "hqq", "nbits": 5})",
-       "quantization_config has a bad 'nbits': expected 8, 4, 3, 2 or 1, got 5"},
+      {R"({"quant_method": "hqq", "nbits": 7})",
+       "quantization_config has a bad 'nbits': expected 8, 6, 5, 4, 3, 2, 1.58 or 1, got 7"},
+      {R"({"quant_method": "hqq", "dynamic_config": {}})",
+       "quantization_config has a bad 'dynamic_config': expected at least one tag, got {}"},
+      {R"({"quant_method": "hqq", "dynamic_config": {"a": {"bits": 4}}})",
+       "quantization_config has a bad 'dynamic_config.a.bits': expected nbits, group_size, axis or "
+       "view_as_float, got 4"},
+      {R"({"quant_method": "hqq", "dynamic_config": {"a": {"quant_zero": true}}})",
+       "quantization_config has a bad 'dynamic_config.a.quant_zero': expected false, got true"},
       {R"({"quant_method": "hqq", "axis": 2})",
        "quantization_config has a bad 'axis': expected 0 or 1, got 2"},
       {R"({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"group_size": 12}}})",
@@ -123,7 +130,19 @@ TEST(QuantizationConfig, FactsOfEachMethod) {
   EXPECT_EQ(gptq.group_size, 32);
   EXPECT_EQ(gptq.format, "gptq");
   EXPECT_EQ(facts(R"({"quant_method": "awq", "version": "GEMV"})").format, "gemv");
-  EXPECT_EQ(facts(R"({"quant_method": "hqq", "nbits": 2})").bits, 2);
+  EXPECT_EQ(facts(R"({"quant_method": "hqq", "nbits": 1.58})").bits, 1.58);
+}
+
+// Bytes as hqq's Quantizer packs a [64, 256] matrix.
+TEST(HqqConfig, SizesOfAllBits) {
+  const std::pair<const char*, int64_t> sizes[] = {{"8", 16384}, {"6", 16384},  {"5", 16384},
+                                                   {"4", 8192},  {"3", 6656},   {"2", 4096},
+                                                   {"1", 2048},  {"1.58", 4096}};
+  for (const auto& [bits, bytes] : sizes) {
+    const auto config =
+        std::get<HqqConfig>(read(R"({"quant_method": "hqq", "nbits": )" + std::string(bits) + "}"));
+    EXPECT_EQ(config.packed_size(64, 256).bytes, bytes) << bits;
+  }
 }
 
 TEST(HqqConfig, ReadsBothFormsAndWritesTheNestedOne) {

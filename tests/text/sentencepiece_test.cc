@@ -117,6 +117,20 @@ TEST(SentencePiece, BrokenFilesAreRefusedWithThePlace) {
   fails(bytes(2, number(3, 9)), "an unknown model_type");
 }
 
+// A hundred bytes that claim 2^60 (huge_claims_test.cc: without the memory for it).
+TEST(SentencePiece, HugeClaimsAreRefusedInOneLine) {
+  const std::string huge = varint(uint64_t{1} << 60);
+  const auto hundred = [](std::string start) { return start.append(100 - start.size(), 'x'); };
+  EXPECT_EQ(
+      parse_error(hundred("\x0A" + huge)),
+      "x.model: the SentencePiece model has a field that ends behind its message (at byte 10)");
+  EXPECT_EQ(
+      parse_error(hundred(piece("a", 0) + "\x1A\x20\x12" + huge)),
+      "x.model: the SentencePiece model has a field that ends behind its message (at byte 24)");
+  // Ids that no piece has are not looked up: the model names no such token.
+  EXPECT_EQ(parse_error(piece("a", 0) + bytes(2, number(41, uint64_t{1} << 60))), "");
+}
+
 TEST(SentencePiece, EveryTruncationOfAModelIsReadOrRefused) {
   const std::string whole = model(1);
   for (size_t size = 0; size < whole.size(); ++size) {
