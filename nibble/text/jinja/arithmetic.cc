@@ -156,8 +156,12 @@ Value repeat(const Value& what, int64_t count, Budget& budget) {
   if (size == 0) count = 0;
   if (what.text()) {
     budget.spend_string(static_cast<size_t>(total));
-    Text out;
-    for (int64_t i = 0; i < count; ++i) out.append(*what.text());
+    // By blocks: one short text a million times would take a while.
+    constexpr int64_t kBlock = 64;
+    Text block, out;
+    for (int64_t i = 0; i < std::min(count, kBlock); ++i) block.append(*what.text());
+    for (int64_t i = 0; i < count / kBlock; ++i) out.append(block);
+    for (int64_t i = 0; i < count % kBlock; ++i) out.append(*what.text());
     return what.text()->is_markup() ? out.as_markup() : out;
   }
   budget.spend_steps(total);

@@ -209,7 +209,7 @@ class PercentFormatter {
   void append(const Text& text) {
     budget_.spend_bytes(text.size());
     out_.append(text);
-    if (static_cast<int64_t>(out_.size()) > kMaxStringBytes) budget_.spend_string(out_.size());
+    budget_.check_string(out_.size());
   }
 
   char take() {
@@ -442,7 +442,7 @@ class BraceFormatter {
       const size_t end = field_end(bytes, at);
       if (end == std::string::npos) throw Error("a format has a lone brace");
       out.append(field(format.substr(at + 1, end)));
-      if (static_cast<int64_t>(out.size()) > kMaxStringBytes) budget_.spend_string(out.size());
+      budget_.check_string(out.size());
       done = end + 1;
     }
     out.append(format, done, format.size());

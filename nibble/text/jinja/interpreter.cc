@@ -32,8 +32,9 @@ class Restored {
 
 }  // namespace
 
-Interpreter::Interpreter(std::chrono::system_clock::time_point now)
+Interpreter::Interpreter(std::chrono::system_clock::time_point now, const Limits& limits)
     : now_(now),
+      budget_(limits),
       root_(std::make_shared<Scope>()),
       random_(static_cast<uint32_t>(now.time_since_epoch().count())) {}
 
@@ -106,7 +107,7 @@ void Interpreter::assign(const ast::Target& target, const Value& value, Scope& s
 void Interpreter::write(const Text& text) {
   budget_.spend_bytes(text.size());
   out_->append(text);
-  if (static_cast<int64_t>(out_->size()) > kMaxStringBytes) {
+  if (static_cast<int64_t>(out_->size()) > budget_.limits().string_bytes) {
     throw Error("the template writes too much");
   }
 }

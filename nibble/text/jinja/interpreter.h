@@ -24,7 +24,7 @@ bool compare(ast::CompareOp op, const Value& left, const Value& right, Budget& b
 
 class Interpreter {
  public:
-  explicit Interpreter(std::chrono::system_clock::time_point now);
+  explicit Interpreter(std::chrono::system_clock::time_point now, const Limits& limits = {});
   ~Interpreter();
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;

@@ -160,8 +160,7 @@ class ReprWriter {
 
   void put(const Text& text) {
     budget_.spend_bytes(text.size());
-    if (out_.size() + text.size() > static_cast<size_t>(kMaxStringBytes))
-      budget_.spend_string(out_.size() + text.size());
+    budget_.check_string(out_.size() + text.size());
     out_.append(text);
   }
   void put(std::string_view text) { put(Text(std::string(text))); }
