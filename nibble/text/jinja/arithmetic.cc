@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <string>
+#include <unordered_set>
 
 #include "nibble/text/jinja/format.h"
 #include "nibble/text/jinja/operators.h"
@@ -172,6 +174,17 @@ Value repeat(const Value& what, int64_t count, Budget& budget) {
   return Value::sequence(what.seq()->kind, std::move(items));
 }
 
+// The items of `left` that are not in `right`, each once.
+Value subtract_sets(const Value& left, const Value& right, Budget& budget) {
+  std::unordered_set<std::string> seen;
+  for (const Value& item : to_items(right, budget)) seen.insert(hash_key(item, budget));
+  std::vector<Value> items;
+  for (Value& item : to_items(left, budget)) {
+    if (seen.insert(hash_key(item, budget)).second) items.push_back(std::move(item));
+  }
+  return Value::sequence(Sequence::Kind::kSet, std::move(items));
+}
+
 bool is_repeatable(const Value& value) {
   return value.text() || value.is_kind(Sequence::Kind::kList) ||
          value.is_kind(Sequence::Kind::kTuple);
@@ -183,6 +196,10 @@ Value binary_operation(BinaryOp op, const Value& left, const Value& right, Budge
   if (as_number(left) && as_number(right)) return numbers(op, left, right);
   if (op == BinaryOp::kMod && left.text()) return format_percent(*left.text(), right, budget);
   require_defined(left);
+  const bool both_sets = left.is_set_like() && right.is_set_like();
+  if (op == BinaryOp::kSub && (left.is_view() || right.is_view() || both_sets)) {
+    return subtract_sets(left, right, budget);  // a view takes any iterable at its side
+  }
   require_defined(right);
   if (op == BinaryOp::kAdd && left.text() && right.text()) {
     return join_texts(*left.text(), *right.text(), budget);

@@ -198,7 +198,9 @@ class PercentFormatter {
     }
     append(format_.substr(done, format_.size()));
     const bool is_tuple = arguments_.is_kind(Sequence::Kind::kTuple);
-    const bool may_stay = arguments_.as_dict() || arguments_.is_kind(Sequence::Kind::kList);
+    // Python's test for a mapping passes all that take a subscript.
+    const bool may_stay = arguments_.as_dict() || arguments_.is_kind(Sequence::Kind::kList) ||
+                          arguments_.is_kind(Sequence::Kind::kRange) || arguments_.is_undefined();
     if (is_tuple ? used_ < arguments_.seq()->items.size() : used_ == 0 && !by_name_ && !may_stay) {
       throw Error("a % format does not use all its arguments");
     }

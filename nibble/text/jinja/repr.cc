@@ -137,6 +137,11 @@ class ReprWriter {
       case Sequence::Kind::kItems:
         put("dict_items([");
         break;
+      case Sequence::Kind::kSet:
+        if (seq.items.empty()) return put("set()");
+        put("{");
+        write_items(seq.items);
+        return put("}");
     }
     write_items(seq.items);
     put("])");
