@@ -60,15 +60,9 @@ ChatPrompt::ChatPrompt(std::shared_ptr<const Tokenizer> tokenizer, ChatTemplate 
 std::vector<int32_t> ChatPrompt::encode(ChatTemplateInputs inputs) const {
   if (inputs.messages.empty()) throw Error("a chat needs at least one message");
   if (inputs.special_tokens.is_null()) inputs.special_tokens = nlohmann::ordered_json::object();
-  const auto add = [&](const char* name, const std::string& token) {
-    if (!token.empty() && !inputs.special_tokens.contains(name)) {
-      inputs.special_tokens[name] = token;
-    }
-  };
-  add("bos_token", tokenizer_->bos_token());
-  add("eos_token", tokenizer_->eos_token());
-  add("pad_token", tokenizer_->pad_token());
-  add("unk_token", tokenizer_->unk_token());
+  for (const auto& [name, token] : tokenizer_->special_tokens()) {
+    if (!inputs.special_tokens.contains(name)) inputs.special_tokens[name] = token;
+  }
 
   const std::optional<Choice>& chosen = !inputs.tools.is_null() && tool_use_ ? tool_use_ : default_;
   if (!chosen) {

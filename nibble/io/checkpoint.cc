@@ -23,7 +23,7 @@ namespace {
 
 constexpr const char* kReadFormats =
     "model.safetensors or pytorch_model.bin, or the index of either with its shards";
-constexpr const char* kIncomplete = "the download may be incomplete";
+constexpr const char* kMaybeIncomplete = "the download may be incomplete";
 // An index names each tensor once, in about 100 bytes: this is enough for 2 million tensors.
 constexpr JsonLimits kIndexLimits{int64_t{256} << 20, 16};
 
@@ -216,7 +216,7 @@ void Checkpoint::open_shards(const fs::path& index_path) {
     const fs::path path = folder_ / shard_file;
     std::error_code ignored;
     if (!fs::exists(path, ignored)) {
-      throw Error("shard that the index names is missing").file(path).hint(kIncomplete);
+      throw Error("shard that the index names is missing").file(path).hint(kMaybeIncomplete);
     }
     open_file(path);
     for (const std::string& name : tensors) {

@@ -10,6 +10,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/text/pretokenizer.h"
+#include "nibble/text/section_parts.h"
 
 namespace nibble {
 namespace {
@@ -18,8 +19,6 @@ using nlohmann::json;
 
 constexpr const char* kLlama3Pattern =
     R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
-constexpr const char* kQwen2Pattern =
-    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr const char* kTekkenPattern =
     R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
 constexpr const char* kGpt4oPattern =
@@ -106,9 +105,10 @@ GgufPreTokenizer make(Kind kind) {
     case Kind::kLlama3Merging:
       return {.pre_tokenizer = one_pattern(kLlama3Pattern)};
     case Kind::kQwen2:
-      return {.normalizer = {{"type", "NFC"}}, .pre_tokenizer = one_pattern(kQwen2Pattern)};
+      return {.normalizer = {{"type", "NFC"}},
+              .pre_tokenizer = one_pattern(sections::kQwen2Pattern)};
     case Kind::kQwen2Plain:
-      return {.pre_tokenizer = one_pattern(kQwen2Pattern)};
+      return {.pre_tokenizer = one_pattern(sections::kQwen2Pattern)};
     case Kind::kTekken:
       return {.pre_tokenizer = one_pattern(kTekkenPattern), .ignore_merges = true, .add_bos = true};
     case Kind::kGpt4o:

@@ -21,9 +21,6 @@ using nlohmann::json;
 
 enum TokenType : int32_t { kNormal = 1, kUnknown, kControl, kUserDefined, kUnused, kByte };
 
-// Splitting a token in all ways costs the square of its length; real ones have at most 48 bytes.
-constexpr size_t kMaxPieceBytes = 1024;
-
 using Merge = std::pair<std::string, std::string>;
 
 int32_t type_of(const GgufVocabulary& v, size_t id) {

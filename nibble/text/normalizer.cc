@@ -134,9 +134,10 @@ class Replace : public Normalizer {
   Replacement replacement_;
 };
 
-class Sequence : public Normalizer {
+class NormalizerSequence : public Normalizer {
  public:
-  explicit Sequence(std::vector<std::unique_ptr<Normalizer>> steps) : steps_(std::move(steps)) {}
+  explicit NormalizerSequence(std::vector<std::unique_ptr<Normalizer>> steps)
+      : steps_(std::move(steps)) {}
   bool normalize(std::string& text) const override {
     bool start_removed = false;
     for (const auto& step : steps_) start_removed |= step->normalize(text);
@@ -187,7 +188,7 @@ std::unique_ptr<Normalizer> make_normalizer(const nlohmann::json& object,
     for (const auto& step : config.list("normalizers")) {
       steps.push_back(make_normalizer(step, source));
     }
-    return std::make_unique<Sequence>(std::move(steps));
+    return std::make_unique<NormalizerSequence>(std::move(steps));
   }
   throw config.unsupported();
 }

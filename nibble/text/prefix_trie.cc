@@ -8,7 +8,7 @@
 namespace nibble {
 namespace {
 
-constexpr int32_t kAlphabet = 256;
+constexpr int32_t kByteCount = 256;
 
 // Places tried for the children of one node before they go behind all others: more would make
 // building slow, fewer would leave holes.
@@ -26,7 +26,7 @@ class PrefixTrie::Builder {
 
   // Entries are sorted and distinct.
   void build() {
-    grow(kAlphabet + 1);
+    grow(kByteCount + 1);
     take(kRoot);
     nodes_[kRoot].parent = kNone;
     std::vector<Range> open = {{kRoot, 0, entries_.size(), 0}};
@@ -42,7 +42,7 @@ class PrefixTrie::Builder {
       if (!children.empty()) place(range.node, children);
       open.insert(open.end(), children.begin(), children.end());
     }
-    nodes_.resize(static_cast<size_t>(highest_base_) + kAlphabet);
+    nodes_.resize(static_cast<size_t>(highest_base_) + kByteCount);
     nodes_.shrink_to_fit();
   }
 
@@ -80,7 +80,7 @@ class PrefixTrie::Builder {
     for (int tries = 0; spot < size() && tries < kMaxTries; ++tries, spot = next_free(spot)) {
       if (spot <= first) continue;  // bases are above 0
       const int32_t candidate = spot - first;
-      reserve(candidate + kAlphabet);
+      reserve(candidate + kByteCount);
       if (fit(candidate, children)) {
         base = candidate;
         break;
@@ -99,7 +99,7 @@ class PrefixTrie::Builder {
   // The lowest base that puts the last child behind all nodes and the others into room among them.
   int32_t base_at_end(const std::vector<Range>& children) {
     int32_t base = std::max(end_ - children.back().node, 1);
-    reserve(end_ + 2 * kAlphabet);
+    reserve(end_ + 2 * kByteCount);
     while (!fit(base, children)) ++base;
     return base;
   }

@@ -152,9 +152,10 @@ class MetaspaceSplit : public PreTokenizer {
   Metaspace settings_;
 };
 
-class Sequence : public PreTokenizer {
+class PreTokenizerSequence : public PreTokenizer {
  public:
-  explicit Sequence(std::vector<std::unique_ptr<PreTokenizer>> steps) : steps_(std::move(steps)) {}
+  explicit PreTokenizerSequence(std::vector<std::unique_ptr<PreTokenizer>> steps)
+      : steps_(std::move(steps)) {}
   void apply(PreTokenized& input) const override {
     for (const auto& step : steps_) step->apply(input);
   }
@@ -215,7 +216,7 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const nlohmann::json& object,
     for (const auto& step : config.list("pretokenizers")) {
       steps.push_back(make_pre_tokenizer(step, source));
     }
-    return std::make_unique<Sequence>(std::move(steps));
+    return std::make_unique<PreTokenizerSequence>(std::move(steps));
   }
   throw config.unsupported();
 }

@@ -12,6 +12,10 @@ namespace nibble::sections {
 
 using nlohmann::json;
 
+// How Qwen2 and its successors split text.
+inline constexpr const char* kQwen2Pattern =
+    R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+
 inline json sequence(const char* key, json steps) {
   return {{"type", "Sequence"}, {key, std::move(steps)}};
 }

@@ -21,9 +21,6 @@ using nlohmann::json;
 using Algorithm = SentencePieceModel::Algorithm;
 using PieceType = SentencePieceModel::PieceType;
 
-// Cutting a piece in all ways costs the square of its length.
-constexpr size_t kMaxPieceBytes = 1024;
-
 std::string quoted(std::string_view text) { return json(text).dump(); }
 
 // A BPE model's vocabulary has no merges: every way to make a piece of two others is one, by the

@@ -211,6 +211,12 @@ const std::string& Tokenizer::eos_token() const { return parts_->config.token("e
 const std::string& Tokenizer::pad_token() const { return parts_->config.token("pad_token"); }
 const std::string& Tokenizer::unk_token() const { return parts_->config.token("unk_token"); }
 
+std::map<std::string, std::string> Tokenizer::special_tokens() const {
+  std::map<std::string, std::string> out;
+  for (const auto& [name, token] : parts_->config.special_tokens) out[name] = token.content;
+  return out;
+}
+
 std::optional<std::string> Tokenizer::chat_template(std::string_view name) const {
   const auto found = parts_->config.chat_templates.find(std::string(name));
   if (found == parts_->config.chat_templates.end()) return std::nullopt;

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -102,6 +103,9 @@ class Tokenizer {
   const std::string& eos_token() const;
   const std::string& pad_token() const;
   const std::string& unk_token() const;
+  // All that have a name, those above and "sep_token", "image_token" and so on: what transformers
+  // calls special_tokens_map and gives to chat templates.
+  std::map<std::string, std::string> special_tokens() const;
 
   // The text of a chat template: chat_template.jinja, additional_chat_templates/NAME.jinja, or
   // "chat_template" of tokenizer_config.json (a string, or a list of named ones).

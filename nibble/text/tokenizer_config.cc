@@ -58,6 +58,15 @@ AddedToken read_special(const json& value, const std::string& source) {
   return token;
 }
 
+bool is_token_name(const std::string& name) {
+  return std::ranges::find(kTokenNames, name) != kTokenNames.end();
+}
+
+// An AddedToken as transformers writes it; other objects it takes for something else.
+bool is_marked_token(const json& value) {
+  return value.is_object() && value.contains("__type") && value["__type"] == "AddedToken";
+}
+
 // Names that are not known yet; an explicit null says that there is no such token.
 void read_special_tokens(const json& object, const std::string& source, TokenizerConfig& config) {
   for (const char* name : kTokenNames) {
@@ -65,13 +74,24 @@ void read_special_tokens(const json& object, const std::string& source, Tokenize
       config.special_tokens.try_emplace(name, read_special(object[name], source));
     }
   }
+  // transformers keeps every other text that is called a token, e.g. "image_token".
+  for (const auto& [name, value] : object.items()) {
+    const bool is_token = value.is_string() || is_marked_token(value);
+    if (!name.ends_with("_token") || !is_token || is_token_name(name)) continue;
+    const AddedToken token = read_special(value, source);
+    if (config.special_tokens.try_emplace(name, token).second) {
+      config.extra_special_tokens.push_back(token);
+    }
+  }
   for (const char* name : {"additional_special_tokens", "extra_special_tokens"}) {
     if (!present(object, name)) continue;
     if (!object[name].is_array() && !object[name].is_object()) {
       throw Error(fmt::format("\"{}\" is neither a list nor an object", name)).file(source);
     }
-    for (const json& value : object[name]) {
-      config.extra_special_tokens.push_back(read_special(value, source));
+    for (const auto& [key, value] : object[name].items()) {
+      const AddedToken token = read_special(value, source);
+      config.extra_special_tokens.push_back(token);
+      if (object[name].is_object()) config.special_tokens.insert_or_assign(key, token);
     }
   }
 }

@@ -5,7 +5,8 @@
 //    well-known defaults fill in what neither names;
 //  - tokens of "added_tokens_decoder" and named special tokens that tokenizer.json does not list
 //  are
-//    added, in this order;
+//    added, in this order; besides the seven usual names those are all texts called *_token, and
+//    what an object of "extra_special_tokens" names;
 //  - when "add_bos_token" or "add_eos_token" is there, the two alone decide which special tokens
 //    are put around a text (a missing one counts as false), whatever the post-processor says;
 //  - a class that builds its own pipeline does so, with its options (tokenizer_class.h); a folder
@@ -28,7 +29,7 @@ namespace nibble {
 
 struct TokenizerConfig {
   std::string tokenizer_class;                       // without a trailing "Fast"; "" when unknown
-  std::map<std::string, AddedToken> special_tokens;  // "bos_token" and so on
+  std::map<std::string, AddedToken> special_tokens;  // "bos_token", "image_token" and so on
   std::vector<AddedToken> extra_special_tokens;
   std::map<int64_t, AddedToken> added_tokens_decoder;
   std::optional<bool> add_bos_token, add_eos_token, add_prefix_space;

@@ -4,6 +4,7 @@
 // buffer, so that a vocabulary of 150,000 tokens is built in a few milliseconds.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -11,6 +12,10 @@
 #include <vector>
 
 namespace nibble {
+
+// Finding the merges that a list of scored pieces stands for tries all cuts of each, at the square
+// of its length; real pieces have at most 48 bytes.
+inline constexpr size_t kMaxPieceBytes = 1024;
 
 // An id above this is a broken file, not a vocabulary: tables are indexed by id. The largest
 // vocabularies known have some 300,000 tokens.

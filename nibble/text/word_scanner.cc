@@ -14,17 +14,15 @@
 namespace nibble {
 namespace {
 
-using Kind = CharacterKind;
-
-constexpr std::array<Kind, 128> kAsciiKinds = [] {
-  std::array<Kind, 128> kinds{};
+constexpr std::array<CharacterKind, 128> kAsciiKinds = [] {
+  std::array<CharacterKind, 128> kinds{};
   for (int c = 0; c < 128; ++c) {
     const bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
     const bool space = c == ' ' || (c >= '\t' && c <= '\r');
-    kinds[c] = letter                 ? Kind::kLetter
-               : c >= '0' && c <= '9' ? Kind::kNumber
-               : space                ? Kind::kSpace
-                                      : Kind::kOther;
+    kinds[c] = letter                 ? CharacterKind::kLetter
+               : c >= '0' && c <= '9' ? CharacterKind::kNumber
+               : space                ? CharacterKind::kSpace
+                                      : CharacterKind::kOther;
   }
   return kinds;
 }();
@@ -51,7 +49,7 @@ class Reader {
   }
 
   // The kind of the character at `at`, which moves behind it.
-  Kind take(size_t& at) const {
+  CharacterKind take(size_t& at) const {
     const auto lead = static_cast<uint8_t>(text_[at]);
     if (lead < 0x80) {
       ++at;
@@ -60,10 +58,11 @@ class Reader {
     return table_.kind(next_code_point(text_, at));
   }
 
-  bool is(size_t at, Kind kind) const { return at < text_.size() && take(at) == kind; }
+  bool is(size_t at, CharacterKind kind) const { return at < text_.size() && take(at) == kind; }
 
   // The end of the characters of one kind from `at` on, of at most `limit` of them.
-  size_t run(size_t at, Kind kind, size_t limit = std::numeric_limits<size_t>::max()) const {
+  size_t run(size_t at, CharacterKind kind,
+             size_t limit = std::numeric_limits<size_t>::max()) const {
     for (size_t next = at; limit > 0 && at < text_.size(); at = next, --limit) {
       if (take(next) != kind) break;
     }
@@ -88,7 +87,7 @@ class Reader {
       }
       if (at == text_.size()) return at;
       size_t next = at;
-      if (take(next) != Kind::kLetter) return at;
+      if (take(next) != CharacterKind::kLetter) return at;
       at = next;
     }
   }
@@ -96,7 +95,7 @@ class Reader {
   // White space from `at` on. `last` gets the start of its last character.
   size_t spaces(size_t at, size_t& last) const {
     for (size_t next = at; at < text_.size(); at = next) {
-      if (take(next) != Kind::kSpace) break;
+      if (take(next) != CharacterKind::kSpace) break;
       last = at;
     }
     return at;
@@ -162,9 +161,9 @@ struct Gpt2Rules {
     size_t body = at;
     if (reader.byte(at) == ' ' && at + 1 < reader.size()) ++body;
     size_t second = body;
-    const Kind kind = reader.take(second);
-    if (kind == Kind::kLetter) return reader.letters(second);
-    if (kind != Kind::kSpace) return reader.run(second, kind);
+    const CharacterKind kind = reader.take(second);
+    if (kind == CharacterKind::kLetter) return reader.letters(second);
+    if (kind != CharacterKind::kSpace) return reader.run(second, kind);
     size_t last = at;
     const size_t end = reader.spaces(at, last);
     return reader.space_word(at, end, last);
@@ -184,15 +183,17 @@ struct Cl100kRules {
       if (const size_t end = reader.contraction(at, true); end != at) return end;
     }
     size_t second = at;
-    const Kind kind = reader.take(second);
-    if (kind == Kind::kLetter) return reader.letters(second);
-    if (kind == Kind::kNumber) return reader.run(second, Kind::kNumber, digits - 1);
+    const CharacterKind kind = reader.take(second);
+    if (kind == CharacterKind::kLetter) return reader.letters(second);
+    if (kind == CharacterKind::kNumber)
+      return reader.run(second, CharacterKind::kNumber, digits - 1);
     if (!is_newline(lead)) {
       size_t third = second;
-      const Kind following = second < reader.size() ? reader.take(third) : Kind::kSpace;
-      if (following == Kind::kLetter) return reader.letters(third);
-      if (kind == Kind::kOther || (lead == ' ' && following == Kind::kOther)) {
-        size_t end = reader.run(second, Kind::kOther);
+      const CharacterKind following =
+          second < reader.size() ? reader.take(third) : CharacterKind::kSpace;
+      if (following == CharacterKind::kLetter) return reader.letters(third);
+      if (kind == CharacterKind::kOther || (lead == ' ' && following == CharacterKind::kOther)) {
+        size_t end = reader.run(second, CharacterKind::kOther);
         while (end < reader.size() && is_newline(reader.byte(end))) ++end;
         return end;
       }
@@ -218,10 +219,10 @@ struct ClipRules {
       if (const size_t end = reader.contraction(at, false); end != at) return end;
     }
     size_t second = at;
-    const Kind kind = reader.take(second);
-    if (kind == Kind::kLetter) return reader.letters(second);
-    if (kind == Kind::kNumber) return second;
-    return kind == Kind::kSpace ? at : reader.run(second, Kind::kOther);
+    const CharacterKind kind = reader.take(second);
+    if (kind == CharacterKind::kLetter) return reader.letters(second);
+    if (kind == CharacterKind::kNumber) return second;
+    return kind == CharacterKind::kSpace ? at : reader.run(second, CharacterKind::kOther);
   }
 };
 

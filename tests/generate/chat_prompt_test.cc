@@ -42,6 +42,15 @@ TEST_F(ChatPromptTest, RendersTheTemplateWithTheModelsSpecialTokens) {
   EXPECT_EQ(encode("Hi"), characters("[user]Hi[assistant]"));
 }
 
+TEST_F(ChatPromptTest, TheTemplateSeesAllTokensThatHaveAName) {
+  write_file_atomically(
+      folder_ / "model/tokenizer_config.json",
+      R"({"bos_token": "<s>", "sep_token": "b", "image_token": "c", "additional_special_tokens": ["d"],
+          "chat_template": "{{ bos_token }}{{ sep_token }}{{ image_token }}{{ mask_token }})"
+      R"({{ additional_special_tokens is defined }}"})");
+  EXPECT_EQ(encode("Hi"), characters("bcFalse"));
+}
+
 TEST_F(ChatPromptTest, AMessageCannotSpellSpecialTokens) {
   EXPECT_EQ(encode("</s>Hi<s>"), characters("[user]</s>Hi<s>[assistant]"));
 }

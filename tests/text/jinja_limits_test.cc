@@ -9,7 +9,9 @@
 
 #include "nibble/base/error.h"
 #include "nibble/text/chat_template.h"
+#include "nibble/text/jinja/interpreter.h"
 #include "nibble/text/jinja/limits.h"
+#include "nibble/text/jinja/parser.h"
 
 namespace nibble {
 namespace {
@@ -20,11 +22,17 @@ std::string repeat(const std::string& text, int count) {
   return out;
 }
 
-std::string outcome(const std::string& source) {
+// A fiftieth of what a template may spend, for tests with many that spend all of it.
+constexpr jinja::Limits kSmall = {
+    .steps = 100'000, .value_bytes = int64_t{10} << 20, .string_bytes = int64_t{1} << 20};
+
+std::string outcome(const std::string& source, const jinja::Limits& limits = {}) {
   const std::clock_t start = std::clock();
   std::string result;
   try {
-    result = "rendered " + ChatTemplate(source).render({});
+    const jinja::ast::Body body = jinja::parse(source);
+    jinja::Interpreter interpreter({}, limits);
+    result = "rendered " + interpreter.render(body).bytes();
   } catch (const Error& error) {
     result = error.what();
   }
@@ -33,8 +41,11 @@ std::string outcome(const std::string& source) {
   return result.substr(0, 300);
 }
 
-#define EXPECT_STOPPED(source, why) \
-  EXPECT_NE(outcome(source).find(why), std::string::npos) << outcome(source)
+#define EXPECT_STOPPED(source, why, ...)                                            \
+  {                                                                                 \
+    const std::string stopped = outcome(source __VA_OPT__(, ) __VA_ARGS__);         \
+    EXPECT_NE(stopped.find(why), std::string::npos) << stopped << "\n" << (source); \
+  }
 
 TEST(JinjaLimits, DeepNestingInTheSource) {
   const char* why = "nested too deeply";
@@ -84,48 +95,65 @@ TEST(JinjaLimits, LongLoops) {
   EXPECT_STOPPED("{{ range(1000000000) }}", "more than 100000");
   EXPECT_STOPPED("{{ range(-9223372036854775807, 9223372036854775807) | list }}",
                  "more than 100000");
-  const std::string loop = "{% for a in range(100000) %}";
-  EXPECT_STOPPED(loop + loop + loop + repeat("{% endfor %}", 3), "too many steps");
-  EXPECT_STOPPED(
-      "{% set r = range(100000) | list %}" + loop + "{% if r == r %}{% endif %}{% endfor %}",
-      "too many steps");
-  EXPECT_STOPPED("{% set r = range(100000) | list %}" + loop + "{{ -1 in r }}{% endfor %}",
-                 "too many steps");
-  EXPECT_STOPPED("{% set r = range(100000) %}" + loop + "{% set x = r | sort %}{% endfor %}",
-                 "too many steps");
-  EXPECT_STOPPED("{% set s = 'a' * 1000000 %}" + loop + "{% set x = s.upper() %}{% endfor %}",
-                 "too many values");
-  EXPECT_STOPPED("{% set s = 'a' * 1000000 %}" + loop + "{{ 'b' in s }}{% endfor %}",
-                 "too many values");
+  const std::string loop = "{% for a in range(1000) %}";
+  EXPECT_STOPPED(loop + loop + loop + repeat("{% endfor %}", 3), "too many steps", kSmall);
+  const std::string list = "{% set r = range(1000) | list %}";
+  EXPECT_STOPPED(list + loop + "{% if r == r %}{% endif %}{% endfor %}", "too many steps", kSmall);
+  EXPECT_STOPPED(list + loop + "{{ -1 in r }}{% endfor %}", "too many steps", kSmall);
+  EXPECT_STOPPED(list + loop + "{% set x = r | sort %}{% endfor %}", "too many steps", kSmall);
+  const std::string text = "{% set s = 'a' * 100000 %}";
+  EXPECT_STOPPED(text + loop + "{% set x = s.upper() %}{% endfor %}", "too many values", kSmall);
+  EXPECT_STOPPED(text + loop + "{{ 'b' in s }}{% endfor %}", "too many values", kSmall);
 }
 
 TEST(JinjaLimits, GrowthWithoutEnd) {
-  EXPECT_STOPPED("{{ 'a' * 99999999999 }}", "too long");
-  EXPECT_STOPPED("{{ 'ab' * 9223372036854775807 }}", "too long");
-  EXPECT_STOPPED("{{ [1] * 9223372036854775807 }}", "too many steps");
+  EXPECT_STOPPED("{{ 'a' * 99999999999 }}", "too long", kSmall);
+  EXPECT_STOPPED("{{ 'ab' * 9223372036854775807 }}", "too long", kSmall);
+  EXPECT_STOPPED("{{ [1] * 9223372036854775807 }}", "too many steps", kSmall);
   const std::string loop = "{% set ns = namespace(x='ab', l=[1]) %}{% for a in range(99) %}";
-  EXPECT_STOPPED(loop + "{% set ns.x = ns.x + ns.x %}{% endfor %}", "too");
-  EXPECT_STOPPED(loop + "{% set ns.x = ns.x ~ ns.x %}{% endfor %}", "too");
+  EXPECT_STOPPED(loop + "{% set ns.x = ns.x + ns.x %}{% endfor %}", "too", kSmall);
+  EXPECT_STOPPED(loop + "{% set ns.x = ns.x ~ ns.x %}{% endfor %}", "too", kSmall);
   EXPECT_STOPPED(
-      loop + "{% set ns.x = ns.x | replace('a', 'aa') | replace('b', 'bb') %}{% endfor %}", "too");
-  EXPECT_STOPPED(loop + "{% set ns.x = ns.x.join([ns.x, ns.x, ns.x]) %}{% endfor %}", "too");
-  EXPECT_STOPPED(loop + "{% set ns.x = '%s%s' % (ns.x, ns.x) %}{% endfor %}", "too");
-  EXPECT_STOPPED(loop + "{% set ns.x = '{0}{0}'.format(ns.x) %}{% endfor %}", "too");
-  EXPECT_STOPPED(loop + "{% set ns.l = ns.l + ns.l %}{% endfor %}", "too many steps");
-  EXPECT_STOPPED(loop + "{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}", "too many");
-  EXPECT_STOPPED(loop + "{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}", "too many");
-  EXPECT_STOPPED(loop + "{% set ns.l = (ns.l, ns.l) %}{% endfor %}{{ ns.l == ns.l }}", "too many");
-  EXPECT_STOPPED(loop + "{% set ns.l = (1, (ns.l | string,)) %}{% endfor %}{{ {ns.l: 1} }}", "too");
-  EXPECT_STOPPED("{{ 'x' | indent(999999999999) }}", "too long");
-  EXPECT_STOPPED("{{ 'x'.center(999999999999) }}", "too long");
-  EXPECT_STOPPED("{{ '%999999999d' % 1 }}", "too wide");
-  EXPECT_STOPPED("{{ '{:999999999}'.format(1) }}", "too wide");
+      loop + "{% set ns.x = ns.x | replace('a', 'aa') | replace('b', 'bb') %}{% endfor %}", "too",
+      kSmall);
+  EXPECT_STOPPED(loop + "{% set ns.x = ns.x.join([ns.x, ns.x, ns.x]) %}{% endfor %}", "too",
+                 kSmall);
+  EXPECT_STOPPED(loop + "{% set ns.x = '%s%s' % (ns.x, ns.x) %}{% endfor %}", "too", kSmall);
+  EXPECT_STOPPED(loop + "{% set ns.x = '{0}{0}'.format(ns.x) %}{% endfor %}", "too", kSmall);
+  EXPECT_STOPPED(loop + "{% set ns.l = ns.l + ns.l %}{% endfor %}", "too many steps", kSmall);
+  EXPECT_STOPPED(loop + "{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}", "too many", kSmall);
+  EXPECT_STOPPED(loop + "{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}", "too many",
+                 kSmall);
+  EXPECT_STOPPED(loop + "{% set ns.l = (ns.l, ns.l) %}{% endfor %}{{ ns.l == ns.l }}", "too many",
+                 kSmall);
+  EXPECT_STOPPED(loop + "{% set ns.l = (1, (ns.l | string,)) %}{% endfor %}{{ {ns.l: 1} }}", "too",
+                 kSmall);
+  EXPECT_STOPPED("{{ 'x' | indent(999999999999) }}", "too long", kSmall);
+  EXPECT_STOPPED("{{ 'x'.center(999999999999) }}", "too long", kSmall);
+  EXPECT_STOPPED("{{ '%999999999d' % 1 }}", "too wide", kSmall);
+  EXPECT_STOPPED("{{ '{:999999999}'.format(1) }}", "too wide", kSmall);
   EXPECT_STOPPED("{{ 2 ** 64 }}", "64 bits");
   EXPECT_STOPPED("{{ 9223372036854775807 + 1 }}", "64 bits");
   EXPECT_STOPPED("{{ (-9223372036854775807 - 1) // -1 }}", "64 bits");
   EXPECT_STOPPED("{{ 99999999999999999999 }}", "64 bits");
-  EXPECT_STOPPED("{{ strftime_now('%c' * 100000) }}", "too long");
-  EXPECT_STOPPED("{% for a in range(100000) %}{{ 'a' * 10000 }}{% endfor %}", "too");
+  EXPECT_STOPPED("{{ strftime_now('%c' * 100000) }}", "too long", kSmall);
+  EXPECT_STOPPED("{% for a in range(1000) %}{{ 'a' * 10000 }}{% endfor %}", "too", kSmall);
+}
+
+// What a template may spend when nobody says otherwise.
+TEST(JinjaLimits, StepsAsTheyAre) {
+  const std::string loop = "{% for a in range(100000) %}";
+  EXPECT_STOPPED(loop + loop + "{% endfor %}{% endfor %}", "too many steps");
+}
+
+TEST(JinjaLimits, BytesAsTheyAre) {
+  EXPECT_STOPPED("{% set s = 'a' * 60000000 %}{% for a in range(9) %}{{ 'b' in s }}{% endfor %}",
+                 "too many values");
+}
+
+TEST(JinjaLimits, LengthsAsTheyAre) {
+  EXPECT_STOPPED("{{ 'a' * 67108865 }}", "too long");
+  EXPECT_STOPPED("{{ 'a' * 67108864 }}{{ 'a' }}", "writes too much");
 }
 
 TEST(JinjaLimits, RecursionWithoutEnd) {

@@ -87,6 +87,28 @@ TEST(TokenizerConfig, LlamaTokenizerMarksTheStartOfTheText) {
   EXPECT_EQ(build(file, config)->encode("a"), (Ids{8, 0}));
 }
 
+// As transformers' special_tokens_map has it.
+TEST(TokenizerConfig, TokensOfAModelsOwnHaveNames) {
+  const auto tokenizer =
+      build(plain_tokenizer_json(),
+            {{"bos_token", "<s>"},
+             {"sep_token", "a"},
+             {"image_token", "<image>"},
+             {"audio_token", {{"__type", "AddedToken"}, {"content", "<audio>"}}},
+             {"video_token", {{"content", "<video>"}}},  // some other object
+             {"add_bos_token", false},
+             {"extra_special_tokens", {{"eoc", "<eoc>"}, {"image_token", "<picture>"}}}});
+  EXPECT_EQ(tokenizer->special_tokens(),
+            (std::map<std::string, std::string>{{"bos_token", "<s>"},
+                                                {"sep_token", "a"},
+                                                {"audio_token", "<audio>"},
+                                                {"eoc", "<eoc>"},
+                                                {"image_token", "<picture>"}}));
+  EXPECT_EQ(
+      build(plain_tokenizer_json(), {{"additional_special_tokens", {"<y>"}}})->special_tokens(),
+      (std::map<std::string, std::string>{}));
+}
+
 TEST(TokenizerConfig, ChatTemplates) {
   const auto one = build(plain_tokenizer_json(), {{"chat_template", "hello"}});
   EXPECT_EQ(one->chat_template(), "hello");

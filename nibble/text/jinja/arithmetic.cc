@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <string>
+#include <unordered_set>
 
 #include "nibble/text/jinja/format.h"
 #include "nibble/text/jinja/operators.h"
@@ -156,8 +158,12 @@ Value repeat(const Value& what, int64_t count, Budget& budget) {
   if (size == 0) count = 0;
   if (what.text()) {
     budget.spend_string(static_cast<size_t>(total));
-    Text out;
-    for (int64_t i = 0; i < count; ++i) out.append(*what.text());
+    // By blocks: one short text a million times would take a while.
+    constexpr int64_t kBlock = 64;
+    Text block, out;
+    for (int64_t i = 0; i < std::min(count, kBlock); ++i) block.append(*what.text());
+    for (int64_t i = 0; i < count / kBlock; ++i) out.append(block);
+    for (int64_t i = 0; i < count % kBlock; ++i) out.append(*what.text());
     return what.text()->is_markup() ? out.as_markup() : out;
   }
   budget.spend_steps(total);
@@ -166,6 +172,17 @@ Value repeat(const Value& what, int64_t count, Budget& budget) {
     items.insert(items.end(), what.seq()->items.begin(), what.seq()->items.end());
   }
   return Value::sequence(what.seq()->kind, std::move(items));
+}
+
+// The items of `left` that are not in `right`, each once.
+Value subtract_sets(const Value& left, const Value& right, Budget& budget) {
+  std::unordered_set<std::string> seen;
+  for (const Value& item : to_items(right, budget)) seen.insert(hash_key(item, budget));
+  std::vector<Value> items;
+  for (Value& item : to_items(left, budget)) {
+    if (seen.insert(hash_key(item, budget)).second) items.push_back(std::move(item));
+  }
+  return Value::sequence(Sequence::Kind::kSet, std::move(items));
 }
 
 bool is_repeatable(const Value& value) {
@@ -179,6 +196,10 @@ Value binary_operation(BinaryOp op, const Value& left, const Value& right, Budge
   if (as_number(left) && as_number(right)) return numbers(op, left, right);
   if (op == BinaryOp::kMod && left.text()) return format_percent(*left.text(), right, budget);
   require_defined(left);
+  const bool both_sets = left.is_set_like() && right.is_set_like();
+  if (op == BinaryOp::kSub && (left.is_view() || right.is_view() || both_sets)) {
+    return subtract_sets(left, right, budget);  // a view takes any iterable at its side
+  }
   require_defined(right);
   if (op == BinaryOp::kAdd && left.text() && right.text()) {
     return join_texts(*left.text(), *right.text(), budget);

@@ -198,7 +198,9 @@ class PercentFormatter {
     }
     append(format_.substr(done, format_.size()));
     const bool is_tuple = arguments_.is_kind(Sequence::Kind::kTuple);
-    const bool may_stay = arguments_.as_dict() || arguments_.is_kind(Sequence::Kind::kList);
+    // Python's test for a mapping passes all that take a subscript.
+    const bool may_stay = arguments_.as_dict() || arguments_.is_kind(Sequence::Kind::kList) ||
+                          arguments_.is_kind(Sequence::Kind::kRange) || arguments_.is_undefined();
     if (is_tuple ? used_ < arguments_.seq()->items.size() : used_ == 0 && !by_name_ && !may_stay) {
       throw Error("a % format does not use all its arguments");
     }
@@ -209,7 +211,7 @@ class PercentFormatter {
   void append(const Text& text) {
     budget_.spend_bytes(text.size());
     out_.append(text);
-    if (static_cast<int64_t>(out_.size()) > kMaxStringBytes) budget_.spend_string(out_.size());
+    budget_.check_string(out_.size());
   }
 
   char take() {
@@ -442,7 +444,7 @@ class BraceFormatter {
       const size_t end = field_end(bytes, at);
       if (end == std::string::npos) throw Error("a format has a lone brace");
       out.append(field(format.substr(at + 1, end)));
-      if (static_cast<int64_t>(out.size()) > kMaxStringBytes) budget_.spend_string(out.size());
+      budget_.check_string(out.size());
       done = end + 1;
     }
     out.append(format, done, format.size());

@@ -163,7 +163,7 @@ constexpr FilterEntry kHtmlFilters[] = {
     {"safe", changed<safe>},  {"escape", changed<escape>},
     {"e", changed<escape>},   {"forceescape", changed<escape_html>},
     {"striptags", striptags}, {"urlencode", urlencode},
-    {"xmlattr", xmlattr},
+    {"xmlattr", xmlattr},     {"urlize", urlize},
 };
 
 }  // namespace

@@ -32,8 +32,9 @@ class Restored {
 
 }  // namespace
 
-Interpreter::Interpreter(std::chrono::system_clock::time_point now)
+Interpreter::Interpreter(std::chrono::system_clock::time_point now, const Limits& limits)
     : now_(now),
+      budget_(limits),
       root_(std::make_shared<Scope>()),
       random_(static_cast<uint32_t>(now.time_since_epoch().count())) {}
 
@@ -52,6 +53,7 @@ void Interpreter::set_variable(std::string name, Value value) {
 
 Text Interpreter::render(const ast::Body& body) {
   run(body, root_);
+  require_text();
   return std::move(output_);
 }
 
@@ -106,7 +108,7 @@ void Interpreter::assign(const ast::Target& target, const Value& value, Scope& s
 void Interpreter::write(const Text& text) {
   budget_.spend_bytes(text.size());
   out_->append(text);
-  if (static_cast<int64_t>(out_->size()) > kMaxStringBytes) {
+  if (static_cast<int64_t>(out_->size()) > budget_.limits().string_bytes) {
     throw Error("the template writes too much");
   }
 }
@@ -131,7 +133,15 @@ auto Interpreter::capture(Text& captured, F produce) {
     ~Redirect() { place = outer; }
   };
   const Redirect redirect{out_, std::exchange(out_, &captured)};
-  return produce();
+  const bool outer = std::exchange(no_text_, false);
+  const auto result = produce();
+  require_text();
+  no_text_ = outer;
+  return result;
+}
+
+void Interpreter::require_text() const {
+  if (no_text_) throw Error("a filter block must give text");
 }
 
 Interpreter::Flow Interpreter::run(const ast::Data& data, const ScopePtr&) {
@@ -175,7 +185,14 @@ Interpreter::Flow Interpreter::run(const ast::FilterBlock& block, const ScopePtr
   const ScopePtr inner = inner_scope(scope);
   const Flow flow = capture(text, [&] { return run(block.body, inner); });
   text = as_markup_if_escaped(std::move(text));
-  if (flow == Flow::kNormal) write(to_text(filter_block(*block.filter, text, inner), budget_));
+  if (flow != Flow::kNormal) return flow;
+  const Value filtered = filter_block(*block.filter, text, inner);
+  // Only at the end of all text around does Jinja2 find that this is no part of it.
+  if (filtered.text()) {
+    write(*filtered.text());
+  } else {
+    no_text_ = true;
+  }
   return flow;
 }
 
@@ -253,14 +270,15 @@ Interpreter::Flow Interpreter::run_loop(const ast::For& loop, const Value& itera
     };
   }
   const Value loop_object = state->object(recurse, iterable.depth());
-  bool ran = false;
+  bool ran = false;  // to its end: one that only breaks or continues counts as none in Jinja2
   while (auto item = state->next()) {
     budget_.spend_steps(1);
-    ran = true;
     const ScopePtr inner = inner_scope(scope);
     inner->variables.emplace("loop", loop_object);
     assign(loop.target, *item, *inner);
-    if (run(loop.body, inner) == Flow::kBreak) break;
+    const Flow flow = run(loop.body, inner);
+    if (flow == Flow::kBreak) break;
+    ran = ran || flow == Flow::kNormal;
   }
   state->forget();
   return ran ? Flow::kNormal : run(loop.otherwise, inner_scope(scope));

@@ -24,7 +24,7 @@ bool compare(ast::CompareOp op, const Value& left, const Value& right, Budget& b
 
 class Interpreter {
  public:
-  explicit Interpreter(std::chrono::system_clock::time_point now);
+  explicit Interpreter(std::chrono::system_clock::time_point now, const Limits& limits = {});
   ~Interpreter();
   Interpreter(const Interpreter&) = delete;
   Interpreter& operator=(const Interpreter&) = delete;
@@ -84,6 +84,7 @@ class Interpreter {
   // Calls `produce` with all output going to `captured`.
   template <typename F>
   auto capture(Text& captured, F produce);
+  void require_text() const;  // throws when a filter block in what is captured gave none
   Text as_markup_if_escaped(Text text) const;
   Value make_macro(std::shared_ptr<const ast::Callable> callable, const ScopePtr& closure);
   Value call_macro(const ast::Callable& callable, const ScopePtr& closure, const Arguments& given);
@@ -115,6 +116,7 @@ class Interpreter {
   ScopePtr root_;
   Text output_;
   Text* out_ = &output_;
+  bool no_text_ = false;
   const Value* block_text_ = nullptr;  // what a filter without subject reads
   int depth_ = 0;
   int line_ = 1;

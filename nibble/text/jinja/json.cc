@@ -159,7 +159,7 @@ class JsonWriter {
   void put(const Text& text) {
     budget_.spend_bytes(text.size());
     out_.append(text);
-    if (static_cast<int64_t>(out_.size()) > kMaxStringBytes) budget_.spend_string(out_.size());
+    budget_.check_string(out_.size());
   }
   void put(std::string_view text) { put(Text(std::string(text))); }
 

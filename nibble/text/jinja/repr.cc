@@ -137,6 +137,11 @@ class ReprWriter {
       case Sequence::Kind::kItems:
         put("dict_items([");
         break;
+      case Sequence::Kind::kSet:
+        if (seq.items.empty()) return put("set()");
+        put("{");
+        write_items(seq.items);
+        return put("}");
     }
     write_items(seq.items);
     put("])");
@@ -160,8 +165,7 @@ class ReprWriter {
 
   void put(const Text& text) {
     budget_.spend_bytes(text.size());
-    if (out_.size() + text.size() > static_cast<size_t>(kMaxStringBytes))
-      budget_.spend_string(out_.size() + text.size());
+    budget_.check_string(out_.size() + text.size());
     out_.append(text);
   }
   void put(std::string_view text) { put(Text(std::string(text))); }

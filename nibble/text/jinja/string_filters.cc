@@ -114,20 +114,18 @@ Value center(Interpreter& run, const Value& subject, const Arguments& given) {
 
 Value truncate(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("truncate", given, {"length", "killwords", "end", "leeway"});
-  require_defined(subject);
-  if (!subject.text()) {
-    const auto items = length_of(subject);
-    if (items && *items <= args.integer(0, 255) + (args.given(3) ? args.integer(3, 5) : 5)) {
-      return subject;
-    }
-    throw Error("truncate needs a string");
-  }
-  const Text& text = *subject.text();
   const Text end = args[2] ? args.text(2) : Text(std::string("..."));
   const int64_t length = args.integer(0, 255), leeway = args.given(3) ? args.integer(3, 5) : 5;
   const auto end_length = static_cast<int64_t>(length_in_code_points(end.bytes()));
   if (length < end_length || leeway < 0)
     throw Error("truncate is asked for a length that is too short");
+  require_defined(subject);
+  if (!subject.text()) {
+    const auto items = length_of(subject);
+    if (items && *items <= length + leeway) return subject;
+    throw Error("truncate needs a string");
+  }
+  const Text& text = *subject.text();
   const auto size = static_cast<int64_t>(length_in_code_points(text.bytes()));
   run.budget().spend_bytes(text.size() * 2);
   if (size <= length || size - length <= leeway) return text;
@@ -147,7 +145,7 @@ Value word_count(Interpreter& run, const Value& subject, const Arguments& given)
   int64_t count = 0;
   bool inside = false;
   for (size_t at = 0; at < text.size();) {
-    const bool word = is_word(next_code_point(text.bytes(), at));
+    const bool word = is_python_word(next_code_point(text.bytes(), at));
     count += word && !inside;
     inside = word;
   }
@@ -167,6 +165,7 @@ constexpr FilterEntry kStringFilters[] = {
     {"center", center},
     {"truncate", truncate},
     {"wordcount", word_count},
+    {"wordwrap", word_wrap},
 };
 
 }  // namespace

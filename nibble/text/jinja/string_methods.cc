@@ -233,7 +233,7 @@ Value expand_tabs(Interpreter& run, const Value& self, const Arguments& given) {
   const BoundArguments args("expandtabs()", given, {"tabsize"});
   const Text& text = self_text(run, self);
   const int64_t width = std::max<int64_t>(args.integer(0, 8), 0);
-  if (width > kMaxStringBytes) throw Error("the template builds a string that is too long");
+  run.budget().check_string(static_cast<size_t>(width));
   Text out;
   int64_t column = 0;
   for (size_t at = 0; at < text.size();) {
@@ -247,7 +247,7 @@ Value expand_tabs(Interpreter& run, const Value& self, const Arguments& given) {
     const int64_t gap = width == 0 ? 0 : width - column % width;
     run.budget().spend_bytes(static_cast<size_t>(gap));
     out.append(std::string(static_cast<size_t>(gap), ' '));
-    if (static_cast<int64_t>(out.size()) > kMaxStringBytes) run.budget().spend_string(out.size());
+    run.budget().check_string(out.size());
     column += gap;
   }
   return out;
@@ -269,7 +269,7 @@ Value translate(Interpreter& run, const Value& self, const Arguments& given) {
     } else if (to->text()) {
       run.budget().spend_bytes(to->text()->size());
       out.append(*to->text());
-      if (static_cast<int64_t>(out.size()) > kMaxStringBytes) run.budget().spend_string(out.size());
+      run.budget().check_string(out.size());
     } else if (const auto code = as_integer(*to)) {
       if (*code < 0 || *code > 0x10FFFF || (*code >= 0xD800 && *code < 0xE000)) {
         throw Error("translate() got a number that is no character");
@@ -294,7 +294,7 @@ Value justify(Interpreter& run, const Value& self, const Arguments& given) {
   const int64_t width = args.integer(0, 0);
   const int64_t gap = width - static_cast<int64_t>(length_in_code_points(text.bytes()));
   if (gap <= 0) return text;
-  if (gap > kMaxStringBytes) throw Error("the template builds a string that is too long");
+  run.budget().check_string(static_cast<size_t>(gap));
   run.budget().spend_string(text.size() + static_cast<size_t>(gap) * fill.size());
   const int64_t left = side < 0 ? 0 : side > 0 ? gap : gap / 2 + (gap & width & 1);
   Text out;
@@ -310,7 +310,7 @@ Value zfill(Interpreter& run, const Value& self, const Arguments& given) {
   const int64_t gap =
       args.integer(0, 0) - static_cast<int64_t>(length_in_code_points(text.bytes()));
   if (gap <= 0) return text;
-  if (gap > kMaxStringBytes) throw Error("the template builds a string that is too long");
+  run.budget().check_string(static_cast<size_t>(gap));
   run.budget().spend_string(text.size() + static_cast<size_t>(gap));
   const bool is_signed = !text.empty() && (text.bytes()[0] == '-' || text.bytes()[0] == '+');
   Text out = text.substr(0, is_signed ? 1 : 0);
@@ -368,7 +368,7 @@ Text replace_text(const Text& text, const Text& from, const Text& to, int64_t co
     budget.spend_bytes(to.size());
     out.append(text, done, hit);
     out.append(to);
-    if (static_cast<int64_t>(out.size()) > kMaxStringBytes) budget.spend_string(out.size());
+    budget.check_string(out.size());
     done = hit + from.size();
     at = done;
     if (from.empty()) {  // an empty string is found before every code point and at the end
@@ -427,7 +427,7 @@ Text join_texts(const Text& separator, const std::vector<Text>& parts, Budget& b
     if (i > 0) out.append(separator);
     out.append(parts[i]);
     budget.spend_bytes(separator.size() + parts[i].size());
-    if (static_cast<int64_t>(out.size()) > kMaxStringBytes) budget.spend_string(out.size());
+    budget.check_string(out.size());
   }
   return out;
 }

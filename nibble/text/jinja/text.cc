@@ -49,6 +49,32 @@ bool is_cased(char32_t c) {
          u_istitle(static_cast<UChar32>(c));
 }
 
+// Whether the sigma at `at` ends a word: a letter before it and none behind, apostrophes and the
+// like passed over.
+bool is_final(const icu::UnicodeString& s, int32_t at) {
+  const auto ignorable = [&](int32_t i) {
+    return u_hasBinaryProperty(s.char32At(i), UCHAR_CASE_IGNORABLE) != 0;
+  };
+  const auto cased = [&](int32_t i) {
+    return u_hasBinaryProperty(s.char32At(i), UCHAR_CASED) != 0;
+  };
+  int32_t before = at, after = s.moveIndex32(at, 1);
+  do {
+    if (before == 0) return false;
+    before = s.moveIndex32(before, -1);
+  } while (ignorable(before));
+  while (after < s.length() && ignorable(after)) after = s.moveIndex32(after, 1);
+  return cased(before) && (after == s.length() || !cased(after));
+}
+
+// The character at `at` in lower case, as it is written there.
+icu::UnicodeString lowered(const icu::UnicodeString& s, int32_t at) {
+  constexpr UChar32 kSigma = 0x3A3, kFinalSigma = 0x3C2;
+  icu::UnicodeString one(s.char32At(at));
+  if (s.char32At(at) == kSigma && is_final(s, at)) return {kFinalSigma};
+  return one.toLower(icu::Locale::getRoot());
+}
+
 }  // namespace
 
 Text::Text(std::string bytes, TextOrigin origin) : bytes_(std::move(bytes)) {
@@ -127,6 +153,12 @@ bool is_python_space(char32_t c) {
          c == 0x205F || c == 0x3000;
 }
 
+bool is_python_word(char32_t c) {
+  const auto code = static_cast<UChar32>(c);
+  return c == '_' || u_isalpha(code) ||
+         u_getIntPropertyValue(code, UCHAR_NUMERIC_TYPE) != U_NT_NONE;
+}
+
 bool is_printable(char32_t c) {
   if (c < 0x7F) return c >= 0x20;
   switch (u_charType(static_cast<UChar32>(c))) {
@@ -185,7 +217,7 @@ Text to_swapped_case(const Text& text) {
     for (int32_t at = 0; at < s.length(); at = s.moveIndex32(at, 1)) {
       const UChar32 code = s.char32At(at);
       icu::UnicodeString one(code);
-      if (u_isUUppercase(code)) one.toLower(icu::Locale::getRoot());
+      if (u_isUUppercase(code)) one = lowered(s, at);
       if (u_isULowercase(code)) one.toUpper(icu::Locale::getRoot());
       out += one;
     }
@@ -196,7 +228,8 @@ Text to_swapped_case(const Text& text) {
 Text to_capitalized(const Text& text) {
   const size_t head = byte_offset(text.bytes(), 1);
   Text out = to_title(text.substr(0, head));
-  out.append(to_lower(text.substr(head, text.size())));
+  const Text lower = to_lower(text);  // all of it: a sigma at the end of a word has its own form
+  out.append(lower, to_lower(text.substr(0, head)).size(), lower.size());
   return out;
 }
 
@@ -205,18 +238,19 @@ Text to_title(const Text& text) {
   bool inside_word = false;
   text.for_each_run([&](std::string_view run, TextOrigin origin) {
     std::string mapped;
-    for (size_t at = 0; at < run.size();) {
-      const char32_t c = next_code_point(run, at);
-      const auto code = static_cast<UChar32>(c);
+    const auto s = icu::UnicodeString::fromUTF8(
+        icu::StringPiece(run.data(), static_cast<int32_t>(run.size())));
+    for (int32_t at = 0; at < s.length(); at = s.moveIndex32(at, 1)) {
+      const UChar32 code = s.char32At(at);
       // One character may become several: the capital of U+00DF is "Ss".
       icu::UnicodeString one(code);
       if (inside_word) {
-        one.toLower(icu::Locale::getRoot());
+        one = lowered(s, at);
       } else {
         one.toTitle(nullptr, icu::Locale::getRoot(), U_TITLECASE_NO_LOWERCASE);
       }
       one.toUTF8String(mapped);
-      inside_word = is_cased(c);
+      inside_word = is_cased(static_cast<char32_t>(code));
     }
     out.append(mapped, origin);
   });

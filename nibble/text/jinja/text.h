@@ -69,6 +69,9 @@ size_t byte_offset(std::string_view text, size_t code_point_index);
 // What Python's str.strip, str.split and str.isspace call whitespace.
 bool is_python_space(char32_t c);
 
+// What \w finds in Python: letters, numbers of all kinds and '_'.
+bool is_python_word(char32_t c);
+
 // What repr() of a string shows as itself: str.isprintable().
 bool is_printable(char32_t c);
 

@@ -32,6 +32,13 @@ std::optional<int> compare_numbers(const Value& a, const Value& b) {
   return (da > db) - (da < db);
 }
 
+// Whether every item of `a` is in `b`; both behave like sets.
+bool all_in(const Value& a, const Value& b, Budget& budget) {
+  const auto& items = a.seq()->items;
+  return std::all_of(items.begin(), items.end(),
+                     [&](const Value& item) { return contains(b, item, budget); });
+}
+
 class JsonReader {
  public:
   JsonReader(const OriginRule& origin, Budget& budget) : origin_(origin), budget_(budget) {}
@@ -221,6 +228,8 @@ std::string type_name(const Value& value) {
         return "dict_values";
       case Sequence::Kind::kItems:
         return "dict_items";
+      case Sequence::Kind::kSet:
+        return "set";
     }
   }
   if (value.as_dict()) return "dict";
@@ -266,8 +275,19 @@ std::string hash_key(const Value& value, Budget& budget) {
     budget.spend_bytes(key.size());
     return key;
   }
-  if (value.object()) return fmt::format("o{}", static_cast<const void*>(value.object()));
-  if (value.name_space()) return fmt::format("o{}", static_cast<const void*>(value.name_space()));
+  if (value.is_kind(Sequence::Kind::kRange)) {
+    // Ranges are equal when their items are.
+    const auto& items = value.seq()->items;
+    if (items.empty()) return "r";
+    const int64_t first = *items.front().get<int64_t>();
+    return fmt::format("r{},{},{}", items.size(), first,
+                       items.size() > 1 ? value.seq()->range.step : 0);
+  }
+  const void* identity = value.object();
+  if (value.name_space()) identity = value.name_space();
+  if (value.generator()) identity = value.generator();
+  if (value.is_kind(Sequence::Kind::kValues)) identity = value.seq();
+  if (identity) return fmt::format("o{}", identity);
   throw Error(fmt::format("a {} can not be a key", type_name(value)));
 }
 
@@ -280,7 +300,11 @@ bool equal(const Value& a, const Value& b, Budget& budget) {
   }
   if (a.is_undefined() || b.is_undefined()) return a.is_undefined() && b.is_undefined();
   if (a.is_none() || b.is_none()) return a.is_none() && b.is_none();
-  if (a.seq() && b.seq() && a.seq()->kind == b.seq()->kind) {
+  if (a.is_set_like() && b.is_set_like()) {
+    return a.seq()->items.size() == b.seq()->items.size() && all_in(a, b, budget);
+  }
+  const bool by_identity = a.is_kind(Sequence::Kind::kValues);
+  if (a.seq() && b.seq() && a.seq()->kind == b.seq()->kind && !by_identity) {
     const auto &x = a.seq()->items, &y = b.seq()->items;
     if (x.size() != y.size()) return false;
     for (size_t i = 0; i < x.size(); ++i) {
@@ -316,6 +340,10 @@ bool less(const Value& a, const Value& b, Budget& budget) {
     }
     return x.size() < y.size();
   }
+  // Of sets the one inside the other is less.
+  if (a.is_set_like() && b.is_set_like()) {
+    return a.seq()->items.size() < b.seq()->items.size() && all_in(a, b, budget);
+  }
   throw Error(fmt::format("{} and {} have no order", type_name(a), type_name(b)));
 }
 
@@ -331,6 +359,12 @@ bool contains(const Value& container, const Value& item, Budget& budget) {
   if (const Dict* dict = container.as_dict()) return dict->find(item, budget) != nullptr;
   if (container.is_undefined()) return false;
   if (const Sequence* seq = container.seq()) {
+    const bool is_pair = item.is_kind(Sequence::Kind::kTuple) && item.seq()->items.size() == 2;
+    if (seq->kind == Sequence::Kind::kKeys || seq->kind == Sequence::Kind::kSet) {
+      hash_key(item, budget);  // throws for what can not be inside
+    } else if (seq->kind == Sequence::Kind::kItems && is_pair) {
+      hash_key(item.seq()->items[0], budget);
+    }
     return std::any_of(seq->items.begin(), seq->items.end(),
                        [&](const Value& held) { return equal(held, item, budget); });
   }

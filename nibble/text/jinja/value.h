@@ -39,9 +39,10 @@ struct Range {
   int64_t start = 0, stop = 0, step = 1;
 };
 
-// Python's list, and what behaves like one. Depth counts containers inside containers.
+// Python's list, and what behaves like one; of sets only what views of dicts subtracted give, in
+// the order of the first operand. Depth counts containers inside containers.
 struct Sequence {
-  enum class Kind { kList, kTuple, kRange, kKeys, kValues, kItems };
+  enum class Kind { kList, kTuple, kRange, kKeys, kValues, kItems, kSet };
   Kind kind = Kind::kList;
   std::vector<Value> items;
   int depth = 1;
@@ -126,6 +127,8 @@ class Value {
   bool is_undefined() const { return get<Undefined>() != nullptr; }
   bool is_none() const { return get<None>() != nullptr; }
   bool is_kind(Sequence::Kind kind) const { return seq() && seq()->kind == kind; }
+  bool is_view() const { return is_kind(Sequence::Kind::kKeys) || is_kind(Sequence::Kind::kItems); }
+  bool is_set_like() const { return is_view() || is_kind(Sequence::Kind::kSet); }
   bool same_object(const Value& other) const;  // Python's `is`
   int depth() const;                           // 0 for scalars and strings
 

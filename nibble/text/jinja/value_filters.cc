@@ -215,9 +215,10 @@ Value json(Interpreter& run, const Value& subject, const Arguments& given) {
 }
 
 constexpr FilterEntry kValueFilters[] = {
-    {"int", to_int},        {"float", to_float},        {"abs", absolute},
-    {"round", round_value}, {"default", default_value}, {"d", default_value},
-    {"attr", attribute},    {"tojson", json},           {"filesizeformat", file_size},
+    {"int", to_int},          {"float", to_float},        {"abs", absolute},
+    {"round", round_value},   {"default", default_value}, {"d", default_value},
+    {"attr", attribute},      {"tojson", json},           {"filesizeformat", file_size},
+    {"pprint", pretty_print},
 };
 
 }  // namespace
