@@ -361,17 +361,25 @@ Value sum(Interpreter& run, const Value& subject, const Arguments& given) {
 
 Value batch(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("batch", given, {"linecount", "fill_with"}, 1);
-  const int64_t size = args.integer(0, 1);
-  if (size > kMaxRange) throw Error("batch is asked for too large batches");
-  const auto make = [&run, subject, size, fill = args.given(1) ? *args.given(1) : Value()] {
+  const auto number = as_number(*args[0]);
+  if (number && *number > kMaxRange) throw Error("batch is asked for too large batches");
+  const auto make = [&run, subject, limit = *args[0],
+                     fill = args.given(1) ? *args.given(1) : Value()] {
+    // What is no number is reached by none.
+    const double size = as_number(limit).value_or(-1);
     std::vector<Value> batches, current;
     for (Value& item : to_items(subject, run.budget())) {
-      if (static_cast<int64_t>(current.size()) == size)
+      if (static_cast<double>(current.size()) == size)
         batches.push_back(Value::list(std::exchange(current, {})));
       current.push_back(std::move(item));
     }
     if (!current.empty()) {
-      while (!fill.is_none() && static_cast<int64_t>(current.size()) < size) {
+      const bool lacks = !as_number(limit) || static_cast<double>(current.size()) < size;
+      if (!fill.is_none() && lacks && !as_integer(limit)) {
+        require_defined(limit);
+        throw Error(fmt::format("batch needs an integer, not {}", type_name(limit)));
+      }
+      while (!fill.is_none() && static_cast<double>(current.size()) < size) {
         run.budget().spend_steps(1);
         current.push_back(fill);
       }
