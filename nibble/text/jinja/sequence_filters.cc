@@ -337,6 +337,7 @@ Value extreme(Interpreter& run, const Value& subject, const Arguments& given) {
   Value best_key = key(*best, run.budget());
   while (auto item = pull()) {
     Value item_key = key(*item, run.budget());
+    require_defined(item_key);  // the later one is the one that Python asks
     const bool better =
         largest ? less(best_key, item_key, run.budget()) : less(item_key, best_key, run.budget());
     if (!better) continue;
@@ -392,8 +393,10 @@ Value batch(Interpreter& run, const Value& subject, const Arguments& given) {
 
 Value slice(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("slice", given, {"slices", "fill_with"}, 1);
-  const int64_t count = args.integer(0, 1);
-  const auto make = [&run, subject, count, fill = args.given(1) ? *args.given(1) : Value()] {
+  const auto make = [&run, subject, number = *args[0],
+                     fill = args.given(1) ? *args.given(1) : Value()] {
+    require_defined(number);
+    const int64_t count = as_integer(number).value_or(0);
     if (count == 0 || count > kMaxRange) throw Error("slice needs a positive number of slices");
     run.budget().spend_steps(std::max<int64_t>(count, 0));
     const std::vector<Value> all = to_items(subject, run.budget());

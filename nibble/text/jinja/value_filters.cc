@@ -92,7 +92,8 @@ Value to_int(Interpreter&, const Value& subject, const Arguments& given) {
   require_defined(subject);
   std::optional<int64_t> value = as_integer(subject);
   if (const Text* text = subject.text()) {
-    value = parse_integer(*text, args.integer(1, 10));
+    const auto base = args[1] ? as_integer(*args[1]) : 10;
+    if (base) value = parse_integer(*text, *base);
     if (!value) {
       if (const auto number = parse_float(*text)) value = truncated(*number);
     }
@@ -208,7 +209,7 @@ Value json(Interpreter& run, const Value& subject, const Arguments& given) {
   JsonStyle style;
   style.ensure_ascii = args.flag(0);
   style.sort_keys = args.flag(3);
-  if (const Value* indent = args.given(1)) {
+  if (const Value* indent = args.given(1); indent && !subject.text()) {
     const int64_t width = indent->text() ? 0 : std::max<int64_t>(args.integer(1, 0), 0);
     if (width > 1000) throw Error("tojson is asked to indent too far");
     style.indent =
