@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Random templates, rendered by Jinja2 and by nibble. Run by hand; what it finds becomes a snippet in
-chat_template_snippets.py.
+chat_template_found_snippets.py.
 
     .venv-golden/bin/python tests/golden/jinja_differential.py build/cpu/bin/nibble_text_test
         [--count N] [--seed S] [--rounds R]
@@ -44,7 +44,7 @@ STRING_METHODS = {
     "zfill": ["i"], "isalpha": [""], "isdigit": [""], "isdecimal": [""], "isnumeric": [""], "isalnum": [""],
     "isspace": [""], "isascii": [""], "islower": [""], "isupper": [""], "istitle": [""],
     "isidentifier": [""], "isprintable": [""], "expandtabs": ["", "i"], "format_map": ["d"],
-    "nosuch": [""], "translate": ["d"],
+    "nosuch": [""], "translate": ["d"], "maketrans": ["s,s", "s,s,s", "d"],
 }
 LIST_METHODS = {"count": ["a"], "index": ["a", "a,i"], "copy": [""], "append": ["a"], "pop": [""]}
 DICT_METHODS = {"get": ["s", "s,a", "a"], "items": [""], "keys": [""], "values": [""], "copy": [""],

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes what transformers' apply_chat_template() and the Jinja2 environment behind it render.
 
-chat_template_golden.json: the snippets of chat_template_snippets.py with their texts, and the cases
-of chat_template_matrix.py through the templates in chat_templates/.
+chat_template_golden.json: the snippets of chat_template_snippets.py and
+chat_template_found_snippets.py with their texts, and the cases of chat_template_matrix.py through
+the templates in chat_templates/.
 
 chat_template_matrix.json: the same cases through other people's templates, which are not part of
 this repository (--templates DIR, by default ../shared/data/chat_templates beside the checkout). It
@@ -24,6 +25,7 @@ import tokenizers
 import transformers
 from transformers.utils import chat_template_utils
 
+import chat_template_found_snippets as found
 from chat_template_matrix import CHATS, cases
 from chat_template_snippets import CONTEXT, EXPRESSIONS, STATEMENTS
 
@@ -75,9 +77,9 @@ def snippet(template):
 
 
 def snippets():
-    for expression in EXPRESSIONS:
+    for expression in EXPRESSIONS + found.EXPRESSIONS:
         yield snippet("{{ " + expression + " }}")
-    for statement in STATEMENTS:
+    for statement in STATEMENTS + found.STATEMENTS:
         yield snippet(statement)
 
 

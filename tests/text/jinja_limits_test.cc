@@ -140,6 +140,24 @@ TEST(JinjaLimits, GrowthWithoutEnd) {
   EXPECT_STOPPED("{% for a in range(1000) %}{{ 'a' * 10000 }}{% endfor %}", "too", kSmall);
 }
 
+// Texts that cost the obvious ways of looking for words, links and line ends their square.
+TEST(JinjaLimits, LayoutOfHostileTextTakesLinearTime) {
+  for (const char* text :
+       {"'(' * 30000 ~ 'a' ~ ')' * 30000", "'a(' * 30000 ~ ')' * 30000", "'a.' * 30000 ~ '@a'",
+        "'&lt;' * 20000 ~ '&gt;' * 20000", "'a--' * 30000", "'-' * 30000", "'a-b ' * 20000",
+        "' ' * 30000", "'a\\n' * 20000"}) {
+    for (const char* filter : {"urlize", "wordwrap(1)", "wordwrap(70, false)", "pprint"}) {
+      const std::string result = outcome(fmt::format("{{{{ ({}) | {} | length }}}}", text, filter));
+      EXPECT_TRUE(result.starts_with("rendered ")) << text << filter << result;
+    }
+  }
+  const std::string nest =
+      "{% set ns = namespace(l='a b') %}{% for a in range(150) %}{% set ns.l = ";
+  EXPECT_STOPPED(nest + "[ns.l, 'a b ' * 9999] %}{% endfor %}{{ ns.l | pprint }}", "too many",
+                 kSmall);
+  EXPECT_STOPPED("{{ {'a' * 99999: [['b'] * 40] * 40} | pprint }}", "too", kSmall);
+}
+
 // What a template may spend when nobody says otherwise.
 TEST(JinjaLimits, StepsAsTheyAre) {
   const std::string loop = "{% for a in range(100000) %}";

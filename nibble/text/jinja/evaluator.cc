@@ -45,10 +45,14 @@ Value Interpreter::eval(const ast::SequenceLiteral& literal, const ScopePtr& sco
 }
 
 Value Interpreter::eval(const ast::DictLiteral& literal, const ScopePtr& scope) {
-  Dict dict;
+  std::vector<Value> values;  // all of them, before any key is looked at
   for (const auto& [key, value] : literal.entries) {
-    Value key_value = eval(*key, scope);
-    dict.set(std::move(key_value), eval(*value, scope), budget_);
+    values.push_back(eval(*key, scope));
+    values.push_back(eval(*value, scope));
+  }
+  Dict dict;
+  for (size_t i = 0; i < values.size(); i += 2) {
+    dict.set(std::move(values[i]), std::move(values[i + 1]), budget_);
   }
   return Value::dict(std::move(dict));
 }

@@ -229,7 +229,7 @@ ExprPtr ExpressionParser::parse_primary() {
       if (name == "true" || name == "True") return make(line, Literal{Value(true)}, {});
       if (name == "false" || name == "False") return make(line, Literal{Value(false)}, {});
       if (name == "none" || name == "None") return make(line, Literal{Value()}, {});
-      names_read.insert(name);
+      if (!names_bound.contains(name)) names_read.insert(name);
       return make(line, Name{name}, {});
     }
     case Kind::kString: {
@@ -325,6 +325,10 @@ ExprPtr ExpressionParser::parse_tuple(bool with_conditional, std::string_view st
   return std::move(tuple.items[0]);
 }
 
+void ExpressionParser::bind(const std::string& name) {
+  if (!names_read.contains(name)) names_bound.insert(name);
+}
+
 Target ExpressionParser::parse_target(bool with_namespace, std::string_view stop) {
   Target target = parse_target_part(with_namespace);
   if (!tokens_.is_operator(",")) return target;
@@ -352,7 +356,8 @@ Target ExpressionParser::parse_target_part(bool with_namespace) {
   }
   if (with_namespace && tokens_.skip_operator(".")) {
     target.attribute = tokens_.expect_any_name();
-    names_read.insert(target.name);
+  } else {
+    bind(target.name);
   }
   return target;
 }
@@ -396,6 +401,12 @@ ExprPtr ExpressionParser::parse_subscript(ExprPtr object) {
   }
   const auto at_end = [&] { return tokens_.is_operator("]") || tokens_.is_operator(":"); };
   ExprPtr start = at_end() ? nullptr : parse_expression();
+  if (tokens_.is_operator(",") || (!start && tokens_.is_operator("]"))) {
+    SequenceLiteral tuple{Sequence::Kind::kTuple, {}};
+    if (start) tuple.items.push_back(std::move(start));
+    while (tokens_.skip_operator(",")) tuple.items.push_back(parse_expression());
+    start = make(opener.line, std::move(tuple), {});
+  }
   if (start && tokens_.skip_operator("]")) {
     const Expr* s = start.get();
     return make(opener.line, Item{std::move(object), std::move(start)}, {o, s});

@@ -40,8 +40,10 @@ class ExpressionParser {
   // Call after each tag: throws for the first unknown filter or test outside conditionals.
   void check_names() const;
 
-  // Names read since the last clear; macros look for caller, varargs and kwargs.
-  std::set<std::string> names_read;
+  // Names read in a macro; it looks for caller, varargs and kwargs. One that was bound before, as a
+  // target or as the parameter of a macro inside, does not count, whatever its scope.
+  std::set<std::string> names_read, names_bound;
+  void bind(const std::string& name);
 
   // Guards every recursion of the grammar, statements included.
   int depth = 0;

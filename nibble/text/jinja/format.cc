@@ -22,6 +22,7 @@ struct Spec {
   char align = '\0';  // '<', '>', '^', '=' or 0 for the type's own
   char sign = '-';    // '-', '+' or ' '
   bool sign_given = false;
+  bool no_negative_zero = false;
   bool alternate = false;
   bool zero = false;  // zeros, unless there is a fill
   char group = '\0';  // ',' or '_' between digits
@@ -164,6 +165,10 @@ Text format_number(const Value& value, const Spec& spec, Budget& budget) {
     digits = float_digits(number * 100, percent) + "%";
   } else {
     digits = integer_digits(*as_integer(value), spec);
+  }
+  if (spec.no_negative_zero && std::isfinite(number)) {
+    const size_t exponent = std::min(digits.find_first_of("eE"), digits.size());
+    negative = negative && digits.find_first_of("123456789") < exponent;
   }
   const std::string sign = sign_of(negative, spec);
   if (spec.group) {
@@ -370,6 +375,7 @@ Spec parse_spec(const Text& source) {
     spec.sign = text[at++];
     spec.sign_given = true;
   }
+  if (peek() == 'z') spec.no_negative_zero = ++at > 0;
   if (peek() == '#') spec.alternate = ++at > 0;
   if (peek() == '0') {
     spec.zero = true;
@@ -395,7 +401,7 @@ Text format_value(const Value& value, const Text& spec_text, Budget& budget) {
   Spec spec = parse_spec(spec_text);
   if (value.text()) {
     if ((spec.type && spec.type != 's') || spec.align == '=' || spec.sign_given || spec.alternate ||
-        spec.group) {
+        spec.group || spec.no_negative_zero) {
       throw Error("a format specification does not suit a string");
     }
     if (spec.zero && !spec.align) spec.fill = Text(std::string("0"));
@@ -411,8 +417,8 @@ Text format_value(const Value& value, const Text& spec_text, Budget& budget) {
   const bool is_float = value.get<double>() || is_one_of("eEfFgG%");
   if (spec.type == 'n' && !spec.group) spec.type = is_float ? 'g' : 'd';
   const bool suits = !spec.type || is_one_of(is_float ? "eEfFgG%" : "dxXobc");
-  if (!suits || (!is_float && spec.precision >= 0) || (spec.group == ',' && is_one_of("xXobc")) ||
-      (spec.group && spec.type == 'c')) {
+  if (!suits || (!is_float && (spec.precision >= 0 || spec.no_negative_zero)) ||
+      (spec.group == ',' && is_one_of("xXobc")) || (spec.group && spec.type == 'c')) {
     throw Error("a format specification does not suit the number");
   }
   if (spec.type == 'c') {

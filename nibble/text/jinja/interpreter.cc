@@ -203,6 +203,8 @@ Interpreter::Flow Interpreter::run(const ast::With& with, const ScopePtr& scope)
 }
 
 Interpreter::Flow Interpreter::run(const ast::Scoped& scoped, const ScopePtr& scope) {
+  const Restored output(escapes_output_,
+                        false);  // Jinja2 compiles blocks apart from {% autoescape %}
   return run(scoped.body, inner_scope(scoped.sees_locals ? scope : root_));
 }
 

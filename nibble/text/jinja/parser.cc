@@ -167,6 +167,7 @@ class StatementParser {
     while (!tokens_.is_operator(")")) {
       if (!callable.parameters.empty()) tokens_.expect_operator(",");
       callable.parameters.push_back(tokens_.expect_any_name());
+      expressions_.bind(callable.parameters.back());
       if (tokens_.skip_operator("=")) {
         callable.defaults.push_back(expressions_.parse_expression());
       } else if (!callable.defaults.empty()) {
@@ -180,6 +181,7 @@ class StatementParser {
   void parse_callable_body(Callable& callable, std::string_view end) {
     const int outer_loops = std::exchange(loop_depth_, 0);
     std::set<std::string> outer_names = std::exchange(expressions_.names_read, {});
+    std::set<std::string> outer_bound = std::exchange(expressions_.names_bound, {});
     callable.body = parse_scoped_body(end);
     const auto uses = [&](const char* name) {
       return expressions_.names_read.contains(name) &&
@@ -189,7 +191,12 @@ class StatementParser {
     callable.uses_caller = uses("caller");
     callable.uses_varargs = uses("varargs");
     callable.uses_kwargs = uses("kwargs");
-    expressions_.names_read.merge(outer_names);
+    // To the macro around, what was read here counts unless it was bound before.
+    std::set<std::string> names = std::exchange(expressions_.names_read, std::move(outer_names));
+    std::set<std::string> bound = std::exchange(expressions_.names_bound, std::move(outer_bound));
+    std::erase_if(names, [&](const auto& n) { return expressions_.names_bound.contains(n); });
+    expressions_.names_read.merge(names);
+    for (const std::string& name : bound) expressions_.bind(name);
     loop_depth_ = outer_loops;
   }
 
@@ -257,7 +264,10 @@ class StatementParser {
       tokens_.fail(fmt::format("block '{}' is defined twice", name));
     Scoped scoped{{}, tokens_.skip_name("scoped")};
     const int outer_loops = std::exchange(loop_depth_, 0);
+    const std::set<std::string> names = expressions_.names_read, bound = expressions_.names_bound;
     scoped.body = parse_scoped_body("endblock");
+    expressions_.names_read = names;  // a macro around does not look into a block
+    expressions_.names_bound = bound;
     loop_depth_ = outer_loops;
     tokens_.skip_name(name);
     return scoped;

@@ -337,6 +337,7 @@ Value extreme(Interpreter& run, const Value& subject, const Arguments& given) {
   Value best_key = key(*best, run.budget());
   while (auto item = pull()) {
     Value item_key = key(*item, run.budget());
+    require_defined(item_key);  // the later one is the one that Python asks
     const bool better =
         largest ? less(best_key, item_key, run.budget()) : less(item_key, best_key, run.budget());
     if (!better) continue;
@@ -361,17 +362,25 @@ Value sum(Interpreter& run, const Value& subject, const Arguments& given) {
 
 Value batch(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("batch", given, {"linecount", "fill_with"}, 1);
-  const int64_t size = args.integer(0, 1);
-  if (size > kMaxRange) throw Error("batch is asked for too large batches");
-  const auto make = [&run, subject, size, fill = args.given(1) ? *args.given(1) : Value()] {
+  const auto number = as_number(*args[0]);
+  if (number && *number > kMaxRange) throw Error("batch is asked for too large batches");
+  const auto make = [&run, subject, limit = *args[0],
+                     fill = args.given(1) ? *args.given(1) : Value()] {
+    // What is no number is reached by none.
+    const double size = as_number(limit).value_or(-1);
     std::vector<Value> batches, current;
     for (Value& item : to_items(subject, run.budget())) {
-      if (static_cast<int64_t>(current.size()) == size)
+      if (static_cast<double>(current.size()) == size)
         batches.push_back(Value::list(std::exchange(current, {})));
       current.push_back(std::move(item));
     }
     if (!current.empty()) {
-      while (!fill.is_none() && static_cast<int64_t>(current.size()) < size) {
+      const bool lacks = !as_number(limit) || static_cast<double>(current.size()) < size;
+      if (!fill.is_none() && lacks && !as_integer(limit)) {
+        require_defined(limit);
+        throw Error(fmt::format("batch needs an integer, not {}", type_name(limit)));
+      }
+      while (!fill.is_none() && static_cast<double>(current.size()) < size) {
         run.budget().spend_steps(1);
         current.push_back(fill);
       }
@@ -384,8 +393,10 @@ Value batch(Interpreter& run, const Value& subject, const Arguments& given) {
 
 Value slice(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("slice", given, {"slices", "fill_with"}, 1);
-  const int64_t count = args.integer(0, 1);
-  const auto make = [&run, subject, count, fill = args.given(1) ? *args.given(1) : Value()] {
+  const auto make = [&run, subject, number = *args[0],
+                     fill = args.given(1) ? *args.given(1) : Value()] {
+    require_defined(number);
+    const int64_t count = as_integer(number).value_or(0);
     if (count == 0 || count > kMaxRange) throw Error("slice needs a positive number of slices");
     run.budget().spend_steps(std::max<int64_t>(count, 0));
     const std::vector<Value> all = to_items(subject, run.budget());

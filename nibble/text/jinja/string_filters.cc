@@ -12,12 +12,12 @@
 namespace nibble::jinja {
 namespace {
 
-template <Text (*change)(const Text&), size_t cost = 1>
+template <Text (*change)(const Text&), size_t cost = 1, bool keeps_markup = true>
 Value changed(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments none("a string filter", given, {});
   const Text text = to_text(subject, run.budget());
   run.budget().spend_bytes(text.size() * cost);
-  return change(text);
+  return text.is_markup() && keeps_markup ? change(text).as_markup() : change(text);
 }
 
 Text same(const Text& text) { return text; }
@@ -115,27 +115,36 @@ Value center(Interpreter& run, const Value& subject, const Arguments& given) {
 Value truncate(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("truncate", given, {"length", "killwords", "end", "leeway"});
   const Text end = args[2] ? args.text(2) : Text(std::string("..."));
-  const int64_t length = args.integer(0, 255), leeway = args.given(3) ? args.integer(3, 5) : 5;
+  // Fractions will do until something must be cut.
+  const auto number = [&](const Value* value, double fallback) {
+    if (!value) return fallback;
+    require_defined(*value);
+    const auto held = as_number(*value);
+    if (!held) throw Error(fmt::format("truncate needs a number, not {}", type_name(*value)));
+    return *held;
+  };
+  const double length = number(args[0], 255), leeway = number(args.given(3), 5);
   const auto end_length = static_cast<int64_t>(length_in_code_points(end.bytes()));
-  if (length < end_length || leeway < 0)
+  if (length < static_cast<double>(end_length) || leeway < 0)
     throw Error("truncate is asked for a length that is too short");
   require_defined(subject);
-  if (!subject.text()) {
-    const auto items = length_of(subject);
-    if (items && *items <= length + leeway) return subject;
-    throw Error("truncate needs a string");
-  }
+  const auto size = length_of(subject);
+  if (!size) throw Error(fmt::format("truncate needs a string, not {}", type_name(subject)));
+  if (static_cast<double>(*size) <= length + leeway) return subject;
+  if (!subject.text()) throw Error("truncate needs a string");
   const Text& text = *subject.text();
-  const auto size = static_cast<int64_t>(length_in_code_points(text.bytes()));
   run.budget().spend_bytes(text.size() * 2);
-  if (size <= length || size - length <= leeway) return text;
-  Text out = text.substr(0, byte_offset(text.bytes(), static_cast<size_t>(length - end_length)));
+  const int64_t kept = args.integer(0, 255) - end_length;
+  Text out = text.substr(0, byte_offset(text.bytes(), static_cast<size_t>(kept)));
   if (!args.flag(1)) {
     const size_t space = out.bytes().rfind(' ');
     if (space != std::string::npos) out = out.substr(0, space);
   }
-  out.append(end);
-  return out;
+  if (!text.is_markup() && !end.is_markup()) {
+    out.append(end);
+    return out;
+  }
+  return binary_operation(ast::BinaryOp::kAdd, Value(out), Value(end), run.budget());
 }
 
 Value word_count(Interpreter& run, const Value& subject, const Arguments& given) {
@@ -157,7 +166,7 @@ constexpr FilterEntry kStringFilters[] = {
     {"upper", changed<to_upper, kCaseMappingCost>},
     {"lower", changed<to_lower, kCaseMappingCost>},
     {"capitalize", changed<to_capitalized, kCaseMappingCost>},
-    {"title", changed<title, kTitleCost>},
+    {"title", changed<title, kTitleCost, false>},
     {"trim", trim},
     {"replace", replace},
     {"indent", indent},

@@ -49,10 +49,10 @@ Window window(const Text& text, const BoundArguments& args, size_t first) {
 
 int64_t find_in(Interpreter& run, const Value& self, const BoundArguments& args, bool from_right) {
   const Text& text = self_text(run, self);
+  const std::string& needle = args.text(0).bytes();
   const Window w = window(text, args, 1);
   if (!w.valid) return -1;
   const std::string_view view = std::string_view(text.bytes()).substr(w.begin, w.end - w.begin);
-  const std::string& needle = args.text(0).bytes();
   if (from_right) run.budget().spend_bytes(view.size() * std::min<size_t>(needle.size() + 1, 4096));
   const size_t hit = from_right ? view.rfind(needle) : find_bytes(view, needle, 0);
   if (hit == kNone) return -1;
@@ -71,10 +71,10 @@ Value find(Interpreter& run, const Value& self, const Arguments& given) {
 Value count(Interpreter& run, const Value& self, const Arguments& given) {
   const BoundArguments args("count()", given, {"sub", "start", "end"}, 1);
   const Text& text = self_text(run, self);
+  const std::string& needle = args.text(0).bytes();
   const Window w = window(text, args, 1);
   if (!w.valid) return int64_t{0};
   const std::string_view view = std::string_view(text.bytes()).substr(w.begin, w.end - w.begin);
-  const std::string& needle = args.text(0).bytes();
   if (needle.empty()) return static_cast<int64_t>(length_in_code_points(view)) + 1;
   int64_t hits = 0;
   for (size_t at = 0; (at = find_bytes(view, needle, at)) != kNone; at += needle.size()) ++hits;
@@ -319,6 +319,41 @@ Value zfill(Interpreter& run, const Value& self, const Arguments& given) {
   return out;
 }
 
+// str.maketrans: what translate() takes, by the numbers of characters.
+Value make_translation(Interpreter& run, const Value&, const Arguments& given) {
+  const BoundArguments args("maketrans()", given, {"x", "y", "z"}, 1);
+  Dict table;
+  if (!args[1]) {
+    require_defined(*args[0]);
+    if (!args[0]->as_dict()) throw Error("maketrans() needs a dict or two strings");
+    for (const auto& [key, value] : args[0]->as_dict()->entries) {
+      const Text* text = key.text();
+      if (!text && !as_integer(key)) throw Error("maketrans() needs characters or their numbers");
+      size_t at = 0;
+      const bool is_character = text && length_in_code_points(text->bytes()) == 1;
+      if (text && !is_character) throw Error("maketrans() needs keys of one character");
+      table.set(text ? Value(int64_t{next_code_point(text->bytes(), at)}) : key, value,
+                run.budget());
+    }
+    return Value::dict(std::move(table));
+  }
+  const std::string &from = args.text(0).bytes(), &to = args.text(1).bytes();
+  if (length_in_code_points(from) != length_in_code_points(to)) {
+    throw Error("maketrans() needs two strings of one length");
+  }
+  for (size_t at = 0, other = 0; at < from.size();) {
+    const int64_t key = next_code_point(from, at), value = next_code_point(to, other);
+    table.set(Value(key), Value(value), run.budget());
+  }
+  if (args[2]) {
+    const std::string& removed = args.text(2).bytes();
+    for (size_t at = 0; at < removed.size();) {
+      table.set(Value(int64_t{next_code_point(removed, at)}), Value(), run.budget());
+    }
+  }
+  return Value::dict(std::move(table));
+}
+
 // Null: Python has the method, templates do not use it.
 constexpr Method kStringMethods[] = {
     {"strip", strip<true, true>},
@@ -349,7 +384,7 @@ constexpr Method kStringMethods[] = {
     {"center", justify<0>},
     {"zfill", zfill},
     {"encode", nullptr},
-    {"maketrans", nullptr},
+    {"maketrans", make_translation},
 };
 
 }  // namespace

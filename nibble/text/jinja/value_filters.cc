@@ -2,10 +2,12 @@
 //
 // Filters on numbers, and those that work on any value.
 #include <fmt/format.h>
+#include <unicode/uchar.h>
 
 #include <charconv>
 #include <cmath>
 
+#include "nibble/base/utf8.h"
 #include "nibble/text/jinja/filters.h"
 #include "nibble/text/jinja/interpreter.h"
 #include "nibble/text/jinja/json.h"
@@ -13,24 +15,34 @@
 namespace nibble::jinja {
 namespace {
 
-// int() and float() take white space around, and underscores between digits.
-std::optional<std::string> clean_number(const Text& text) {
-  std::string trimmed = strip_left(strip_right(text)).bytes(), out;
-  for (size_t i = 0; i < trimmed.size(); ++i) {
-    if (trimmed[i] != '_') {
-      out += trimmed[i];
-      continue;
+// int() and float() take white space around, digits of all scripts, and underscores between digits,
+// which for int() may be letters.
+std::optional<std::string> clean_number(const Text& text, bool letters) {
+  const Text trimmed = strip_left(strip_right(text));
+  std::u32string points;
+  for (size_t at = 0; at < trimmed.size();) {
+    const char32_t c = next_code_point(trimmed.bytes(), at);
+    const int32_t digit = c < 0x80 ? -1 : u_charDigitValue(static_cast<UChar32>(c));
+    points += digit < 0 ? c : static_cast<char32_t>('0' + digit);
+  }
+  const auto is_digit = [&](size_t i) {
+    if (i >= points.size() || points[i] >= 0x80) return false;
+    const int c = static_cast<int>(points[i]);
+    return isdigit(c) || (letters && isalpha(c));
+  };
+  std::string out;
+  for (size_t i = 0; i < points.size(); ++i) {
+    if (points[i] != '_') {
+      append_utf8(out, points[i]);
+    } else if (i == 0 || !is_digit(i - 1) || !is_digit(i + 1)) {
+      return std::nullopt;
     }
-    const bool between = i > 0 && i + 1 < trimmed.size() &&
-                         isalnum(static_cast<unsigned char>(trimmed[i - 1])) &&
-                         isalnum(static_cast<unsigned char>(trimmed[i + 1]));
-    if (!between) return std::nullopt;
   }
   return out;
 }
 
 std::optional<double> parse_float(const Text& text) {
-  const auto clean = clean_number(text);
+  const auto clean = clean_number(text, false);
   if (!clean || clean->empty()) return std::nullopt;
   std::string_view digits = *clean;
   if (digits[0] == '+') digits.remove_prefix(1);
@@ -47,7 +59,7 @@ std::optional<double> parse_float(const Text& text) {
 }
 
 std::optional<int64_t> parse_integer(const Text& text, int64_t base) {
-  const auto clean = clean_number(text);
+  const auto clean = clean_number(text, true);
   if (!clean || clean->empty() || base < 0 || base == 1 || base > 36) return std::nullopt;
   std::string_view digits = *clean;
   const bool negative = digits[0] == '-';
@@ -80,7 +92,8 @@ Value to_int(Interpreter&, const Value& subject, const Arguments& given) {
   require_defined(subject);
   std::optional<int64_t> value = as_integer(subject);
   if (const Text* text = subject.text()) {
-    value = parse_integer(*text, args.integer(1, 10));
+    const auto base = args[1] ? as_integer(*args[1]) : 10;
+    if (base) value = parse_integer(*text, *base);
     if (!value) {
       if (const auto number = parse_float(*text)) value = truncated(*number);
     }
@@ -196,7 +209,7 @@ Value json(Interpreter& run, const Value& subject, const Arguments& given) {
   JsonStyle style;
   style.ensure_ascii = args.flag(0);
   style.sort_keys = args.flag(3);
-  if (const Value* indent = args.given(1)) {
+  if (const Value* indent = args.given(1); indent && !subject.text()) {
     const int64_t width = indent->text() ? 0 : std::max<int64_t>(args.integer(1, 0), 0);
     if (width > 1000) throw Error("tojson is asked to indent too far");
     style.indent =
@@ -205,11 +218,15 @@ Value json(Interpreter& run, const Value& subject, const Arguments& given) {
   }
   if (const Value* separators = args.given(2)) {
     const std::vector<Value> pair = to_items(*separators, run.budget());
-    if (pair.size() != 2 || !pair[0].text() || !pair[1].text()) {
+    const bool are_texts = pair.size() == 2 && pair[0].text() && pair[1].text();
+    // A string alone needs none, and Python does not look at them.
+    if (pair.size() != 2 || (!are_texts && !subject.text())) {
       throw Error("tojson needs two strings as separators");
     }
-    style.item_separator = *pair[0].text();
-    style.key_separator = *pair[1].text();
+    if (are_texts) {
+      style.item_separator = *pair[0].text();
+      style.key_separator = *pair[1].text();
+    }
   }
   return to_json(subject, style, run.budget());
 }
