@@ -26,7 +26,7 @@ inline uint64_t hash_bytes(std::string_view text) {
     hash = mix_bits(hash, word);
   }
   uint64_t tail = 0;
-  std::memcpy(&tail, at, left);
+  if (left > 0) std::memcpy(&tail, at, left);  // a view of nothing may point to nothing
   return mix_bits(hash, tail);
 }
 

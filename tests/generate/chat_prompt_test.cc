@@ -43,11 +43,12 @@ TEST_F(ChatPromptTest, RendersTheTemplateWithTheModelsSpecialTokens) {
 }
 
 TEST_F(ChatPromptTest, TheTemplateSeesAllTokensThatHaveAName) {
-  write_file_atomically(
-      folder_ / "model/tokenizer_config.json",
-      R"({"bos_token": "<s>", "sep_token": "b", "image_token": "c", "additional_special_tokens": ["d"],
-          "chat_template": "{{ bos_token }}{{ sep_token }}{{ image_token }}{{ mask_token }})"
-      R"({{ additional_special_tokens is defined }}"})");
+  write_file_atomically(folder_ / "model/tokenizer_config.json",
+                        R"({"bos_token": "<s>", "sep_token": "b", "image_token": "c",
+          "additional_special_tokens": ["d"]})");
+  write_file_atomically(folder_ / "model/chat_template.jinja",
+                        "{{ bos_token ~ sep_token ~ image_token ~ mask_token }}"
+                        "{{ additional_special_tokens is defined }}");
   EXPECT_EQ(encode("Hi"), characters("bcFalse"));
 }
 

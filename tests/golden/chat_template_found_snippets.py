@@ -115,6 +115,10 @@ user.keys() in empty
 tree | truncate(0, true, "....")
 "abcdef" | truncate(1e300)
 "abcdef" | truncate(5.5, leeway=0)
+"abc" | truncate(5, end=[1])
+"abc" | truncate(1, leeway=0, end=[])
+missing | truncate
+"%(age)d" % missing
 numbers[1, 2]
 numbers[]
 {(1, 2): "x"}[1, 2]
@@ -160,6 +164,19 @@ STATEMENTS = [
     "{% filter length %}x{% endfilter %}{{ missing.x }}",
     "{% set x %}{% filter length %}x{% endfilter %}{% endset %}",
     "{% macro m() %}{% filter items %}x{% endfilter %}{% endmacro %}fine",
+    "{% if no %}{% filter nosuch %}{% endfilter %}{% endif %}",
+    "{% if no %}{% filter upper %}{{ 1 | nosuch }}{% endfilter %}{% endif %}",
+    "{% if no %}{% set x %}{{ 1 | nosuch }}{% endset %}{% endif %}",
+    "{% if no %}{% set x | nosuch %}{% endset %}{% endif %}",
+    "{% if no %}{% with %}{{ 1 | nosuch }}{% endwith %}{% endif %}",
+    "{% if no %}{% with x = 1 | nosuch %}{% endwith %}{% endif %}",
+    "{% if no %}{% autoescape true %}{{ 1 | nosuch }}{% endautoescape %}{% endif %}fine",
+    "{% if no %}{% macro m(x=1|nosuch) %}{% endmacro %}{% endif %}",
+    "{% if no %}{% macro m() %}{{ 1 | nosuch }}{% endmacro %}{% endif %}",
+    "{% if no %}{% call m(1 | nosuch) %}{% endcall %}{% endif %}",
+    "{% if no %}{% block b %}{{ 1 | nosuch }}{% endblock %}{% endif %}",
+    "{% if no %}{% generation %}{{ 1 | nosuch }}{% endgeneration %}{% endif %}",
+    "{% if no %}{% for x in 1 | nosuch %}{% endfor %}{% endif %}",
     "{% filter attr('x') %}x{% endfilter %}",
     "{% autoescape true %}{{ '<' }}{% block b %}{{ '<' }}{{ '<' | replace('<', '>') }}{% endblock %}{% endautoescape %}",
     "{% autoescape true %}{{ 'www.x.org <' | urlize }}{{ schema.html | wordwrap(9) }}{{ [schema.html] | pprint }}"

@@ -257,6 +257,7 @@ class PercentFormatter {
     if (c == '(') {
       const size_t end = bytes_.find(')', at_);
       if (end == std::string::npos) throw Error("a % format is incomplete");
+      require_defined(arguments_);
       if (!arguments_.as_dict()) throw Error("a % format with names needs a dict");
       const Value* found = arguments_.as_dict()->find(bytes_.substr(at_, end - at_));
       if (!found) throw Error("a % format names a missing key");

@@ -69,10 +69,17 @@ class StatementParser {
 
   // The body of a tag that Jinja2 gives variables of its own: names are checked early again.
   Body parse_scoped_body(std::string_view end) {
+    return with_early_names([&] { return parse_closed_body(end); });
+  }
+
+  // Calls `parse` with unknown filters and tests refused even inside conditionals: what opens a
+  // scope of its own is no part of them to Jinja2.
+  template <typename F>
+  auto with_early_names(F parse) {
     const bool outer = std::exchange(expressions_.late_names, false);
-    Body body = parse_closed_body(end);
+    auto parsed = parse();
     expressions_.late_names = outer;
-    return body;
+    return parsed;
   }
 
   bool at_any(Names names) const {
@@ -157,7 +164,7 @@ class StatementParser {
     Target target = parse_target(true);
     if (tokens_.skip_operator("="))
       return {line, Set{std::move(target), expressions_.parse_tuple()}};
-    ExprPtr filter = expressions_.parse_filters(nullptr, false);
+    ExprPtr filter = with_early_names([&] { return expressions_.parse_filters(nullptr, false); });
     Body body = parse_scoped_body("endset");
     return {line, SetBlock{std::move(target), std::move(filter), std::move(body)}};
   }
@@ -169,7 +176,8 @@ class StatementParser {
       callable.parameters.push_back(tokens_.expect_any_name());
       expressions_.bind(callable.parameters.back());
       if (tokens_.skip_operator("=")) {
-        callable.defaults.push_back(expressions_.parse_expression());
+        callable.defaults.push_back(
+            with_early_names([&] { return expressions_.parse_expression(); }));
       } else if (!callable.defaults.empty()) {
         tokens_.fail("a parameter without default follows one with default");
       }
@@ -222,7 +230,7 @@ class StatementParser {
   }
 
   FilterBlock parse_filter_block() {
-    ExprPtr filter = expressions_.parse_filters(nullptr, true);
+    ExprPtr filter = with_early_names([&] { return expressions_.parse_filters(nullptr, true); });
     return {std::move(filter), parse_scoped_body("endfilter")};
   }
 

@@ -114,7 +114,7 @@ Value center(Interpreter& run, const Value& subject, const Arguments& given) {
 
 Value truncate(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("truncate", given, {"length", "killwords", "end", "leeway"});
-  const Text end = args[2] ? args.text(2) : Text(std::string("..."));
+  const Value end = args[2] ? *args[2] : Value("...");
   // Fractions will do until something must be cut.
   const auto number = [&](const Value* value, double fallback) {
     if (!value) return fallback;
@@ -124,27 +124,23 @@ Value truncate(Interpreter& run, const Value& subject, const Arguments& given) {
     return *held;
   };
   const double length = number(args[0], 255), leeway = number(args.given(3), 5);
-  const auto end_length = static_cast<int64_t>(length_in_code_points(end.bytes()));
-  if (length < static_cast<double>(end_length) || leeway < 0)
+  const auto end_length = length_of(end);
+  if (!end_length || length < static_cast<double>(*end_length) || leeway < 0)
     throw Error("truncate is asked for a length that is too short");
-  require_defined(subject);
   const auto size = length_of(subject);
   if (!size) throw Error(fmt::format("truncate needs a string, not {}", type_name(subject)));
   if (static_cast<double>(*size) <= length + leeway) return subject;
-  if (!subject.text()) throw Error("truncate needs a string");
+  require_defined(end);
+  if (!subject.text() || !end.text()) throw Error("truncate needs strings");
   const Text& text = *subject.text();
   run.budget().spend_bytes(text.size() * 2);
-  const int64_t kept = args.integer(0, 255) - end_length;
+  const int64_t kept = args.integer(0, 255) - *end_length;
   Text out = text.substr(0, byte_offset(text.bytes(), static_cast<size_t>(kept)));
   if (!args.flag(1)) {
     const size_t space = out.bytes().rfind(' ');
     if (space != std::string::npos) out = out.substr(0, space);
   }
-  if (!text.is_markup() && !end.is_markup()) {
-    out.append(end);
-    return out;
-  }
-  return binary_operation(ast::BinaryOp::kAdd, Value(out), Value(end), run.budget());
+  return binary_operation(ast::BinaryOp::kAdd, Value(std::move(out)), end, run.budget());
 }
 
 Value word_count(Interpreter& run, const Value& subject, const Arguments& given) {
