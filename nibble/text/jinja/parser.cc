@@ -67,11 +67,6 @@ class StatementParser {
     return body;
   }
 
-  // The body of a tag that Jinja2 gives variables of its own: names are checked early again.
-  Body parse_scoped_body(std::string_view end) {
-    return with_early_names([&] { return parse_closed_body(end); });
-  }
-
   // Calls `parse` with unknown filters and tests refused even inside conditionals: what opens a
   // scope of its own is no part of them to Jinja2.
   template <typename F>
@@ -80,6 +75,11 @@ class StatementParser {
     auto parsed = parse();
     expressions_.late_names = outer;
     return parsed;
+  }
+
+  // The body of a tag that Jinja2 gives variables of its own: names are checked early again.
+  Body parse_scoped_body(std::string_view end) {
+    return with_early_names([&] { return parse_closed_body(end); });
   }
 
   bool at_any(Names names) const {
