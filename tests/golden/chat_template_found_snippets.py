@@ -119,6 +119,25 @@ tree | truncate(0, true, "....")
 "abc" | truncate(1, leeway=0, end=[])
 missing | truncate
 "%(age)d" % missing
+-1.5 ** no
+-2 ** numbers[2]
+(-2) ** numbers[2]
+-2 ** 2
+-2 ** (1 + 1)
+-2 ** numbers | length
+2 ** -numbers[2]
+-2 ** numbers[2] ** 2
+-ratio ** numbers[2]
+3.14159 | round(40, "floor")
+-3.14159 | round(30, "ceil")
+-0.5 | round(0, "ceil")
+-3.5 | round(0.5, "floor")
+5 | round(30, "ceil")
+5 | round(400, "ceil")
+1234.5 | round(-2, "floor")
+1234 | round(-2, "ceil")
+2.5 | round(1.0)
+("<" | safe).join([1, "<", none])
 numbers[1, 2]
 numbers[]
 {(1, 2): "x"}[1, 2]

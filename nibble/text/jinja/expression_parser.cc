@@ -198,9 +198,19 @@ ExprPtr ExpressionParser::parse_power() {
   const int line = tokens_.line();
   ExprPtr left = parse_unary();
   while (tokens_.skip_operator("**")) {
+    const int64_t before = variables_;
     ExprPtr right = parse_unary();
-    const Expr *l = left.get(), *r = right.get();
-    left = make(line, Binary{BinaryOp::kPow, std::move(left), std::move(right)}, {l, r});
+    // Jinja2 hands "-2 ** n" to Python, where the sign comes last, as soon as it has folded -2 to a
+    // constant, parentheses or not; with a constant for n it computes the power itself.
+    auto* sign = std::get_if<Unary>(&left->node);
+    const bool sign_last = variables_ > before && sign && sign->op == UnaryOp::kNegate &&
+                           std::holds_alternative<Literal>(sign->operand->node);
+    ExprPtr base = sign_last ? std::move(sign->operand) : std::move(left);
+    const Expr *l = base.get(), *r = right.get();
+    left = make(line, Binary{BinaryOp::kPow, std::move(base), std::move(right)}, {l, r});
+    if (!sign_last) continue;
+    const Expr* power = left.get();
+    left = make(line, Unary{UnaryOp::kNegate, std::move(left)}, {power});
   }
   return left;
 }
@@ -229,6 +239,7 @@ ExprPtr ExpressionParser::parse_primary() {
       if (name == "true" || name == "True") return make(line, Literal{Value(true)}, {});
       if (name == "false" || name == "False") return make(line, Literal{Value(false)}, {});
       if (name == "none" || name == "None") return make(line, Literal{Value()}, {});
+      ++variables_;
       if (!names_bound.contains(name)) names_read.insert(name);
       return make(line, Name{name}, {});
     }
@@ -424,6 +435,7 @@ ExprPtr ExpressionParser::parse_subscript(ExprPtr object) {
 
 ExprPtr ExpressionParser::parse_call(ExprPtr callee) {
   const int line = tokens_.line();
+  ++variables_;
   const Expr* c = callee.get();
   CallArguments arguments = parse_arguments();
   return make(line, Call{std::move(callee), std::move(arguments)}, {c});

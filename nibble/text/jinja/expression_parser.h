@@ -81,6 +81,7 @@ class ExpressionParser {
 
   TokenStream& tokens_;
   std::optional<std::pair<int, std::string>> unknown_name_;  // line, message
+  int64_t variables_ = 0;  // names and calls so far: what is without any is constant
 };
 
 }  // namespace nibble::jinja

@@ -207,7 +207,12 @@ Value splitlines(Interpreter& run, const Value& self, const Arguments& given) {
 Value join(Interpreter& run, const Value& self, const Arguments& given) {
   const BoundArguments args("join()", given, {"iterable"}, 1);
   std::vector<Text> parts;
+  const bool markup = self_text(run, self).is_markup();
   for (const Value& item : to_items(*args[0], run.budget())) {
+    if (markup) {
+      parts.push_back(escape(to_text(item, run.budget())));
+      continue;
+    }
     if (!item.text()) throw Error("join() needs strings, not " + type_name(item));
     parts.push_back(*item.text());
   }

@@ -145,22 +145,41 @@ Value round_integer(int64_t value, int64_t digits, Budget& budget) {
   return binary_operation(ast::BinaryOp::kMul, Value(below), Value(unit), budget);
 }
 
+// value * 10**digits, rounded up or down, / 10**digits: with integers of any size in Python, which
+// makes the last division exact.
+double round_to_side(const Value& subject, double digits, bool is_integer, bool up) {
+  const double unit = std::pow(10.0, digits);
+  const bool exact = is_integer && digits >= 0;
+  if (exact && as_integer(subject)) return *as_number(subject);
+  if (exact && std::isinf(unit)) throw Error("round is asked for too many digits");
+  const double scaled = *as_number(subject) * unit;
+  if (!std::isfinite(scaled)) throw Error("round can not round what is not finite");
+  const double rounded = (up ? std::ceil(scaled) : std::floor(scaled)) + 0.0;  // no negative zero
+  if (!exact) {
+    if (unit == 0) throw Error("division by zero");
+    return rounded / unit;
+  }
+  return std::strtod(fmt::format("{:.0f}e-{:.0f}", rounded, digits).c_str(), nullptr);
+}
+
 Value round_value(Interpreter& run, const Value& subject, const Arguments& given) {
   const BoundArguments args("round", given, {"precision", "method"});
   require_defined(subject);
-  const int64_t digits = args.integer(0, 0);
   const std::string method = args[1] ? to_text(*args[1], run.budget()).bytes() : "common";
   if (!as_number(subject))
     throw Error(fmt::format("round needs a number, not {}", type_name(subject)));
   if (method == "common") {
+    const int64_t digits = args.integer(0, 0);
     if (const auto integer = as_integer(subject))
       return round_integer(*integer, digits, run.budget());
     return round_float(*as_number(subject), digits);
   }
   if (method != "ceil" && method != "floor") throw Error("round knows common, ceil and floor");
-  const double unit = std::pow(10.0, static_cast<double>(digits));
-  const double scaled = *as_number(subject) * unit;
-  return (method == "ceil" ? std::ceil(scaled) : std::floor(scaled)) / unit;
+  const Value precision = args[0] ? *args[0] : Value(int64_t{0});
+  require_defined(precision);
+  const auto digits = as_number(precision);
+  if (!digits) throw Error("round needs a number of digits");
+  return round_to_side(subject, *digits, as_integer(precision).has_value(), method == "ceil");
 }
 
 Value default_value(Interpreter&, const Value& subject, const Arguments& given) {
