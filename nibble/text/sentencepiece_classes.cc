@@ -52,6 +52,10 @@ void add_charsmap(const json& normalizer, json& steps) {
   }
 }
 
+const char* scheme_of(const TokenizerConfig& config) {
+  return config.add_prefix_space.value_or(true) ? "always" : "never";
+}
+
 void build_llama(const TokenizerConfig& config, TokenizerSections& out) {
   const bool prefix = config.add_prefix_space.value_or(true);
   out.normalizer = nullptr;
@@ -81,7 +85,7 @@ void build_t5(const TokenizerConfig&, TokenizerSections& out) {
 
 void build_xlm_roberta(const TokenizerConfig& config, TokenizerSections& out) {
   out.normalizer = find_charsmap(out.normalizer);
-  build_words_and_metaspace(config.add_prefix_space.value_or(true) ? "always" : "never", out);
+  build_words_and_metaspace(scheme_of(config), out);
 }
 
 void build_albert(const TokenizerConfig& config, TokenizerSections& out) {
@@ -93,7 +97,7 @@ void build_albert(const TokenizerConfig& config, TokenizerSections& out) {
   if (option(config, "do_lower_case", true)) steps.push_back(named("Lowercase"));
   add_charsmap(out.normalizer, steps);
   out.normalizer = sequence("normalizers", std::move(steps));
-  build_words_and_metaspace(config.add_prefix_space.value_or(true) ? "always" : "never", out);
+  build_words_and_metaspace(scheme_of(config), out);
 }
 
 void build_siglip2(const TokenizerConfig& config, TokenizerSections& out) {
@@ -106,10 +110,6 @@ void build_metaspace(const char* scheme, json steps, TokenizerSections& out) {
   out.normalizer = sequence("normalizers", std::move(steps));
   out.pre_tokenizer = metaspace(scheme, true);
   out.decoder = metaspace(scheme, true);
-}
-
-const char* scheme_of(const TokenizerConfig& config) {
-  return config.add_prefix_space.value_or(true) ? "always" : "never";
 }
 
 json one_space() { return replace("Regex", " {2,}", " "); }
