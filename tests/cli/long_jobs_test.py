@@ -123,10 +123,13 @@ class LongJobs(unittest.TestCase):
         self.assertEqual(self.leftovers(), [])
         self.assertIn("starting anew", self.interrupted_then_fresh(job))
 
+    def journal_begun(self):  # its first line is there: a file without one tells of no job
+        return any(journal.stat().st_size for journal in self.folder.glob(".out.*/journal"))
+
     def interrupted_then_fresh(self, job):
         shutil.rmtree(self.out)
         process = self.start(*job)
-        while not list(self.folder.glob(".out.*/journal")) and process.poll() is None:
+        while not self.journal_begun() and process.poll() is None:
             time.sleep(0.002)
         process.kill()
         process.communicate()
