@@ -64,8 +64,14 @@ void ProgressBar::begin(std::string_view what, int64_t total, Unit unit) {
   what_ = what;
   unit_ = unit;
   total_ = std::max<int64_t>(1, total);
-  done_ = 0;
+  done_ = skipped_ = 0;
   start_ = drawn_ = Clock::now();
+}
+
+void ProgressBar::skip(int64_t units) {
+  throw_if_interrupted();
+  done_ = std::min(total_, done_ + units);
+  skipped_ = done_;
 }
 
 void ProgressBar::advance(int64_t units, std::string_view item) {
@@ -89,10 +95,11 @@ void ProgressBar::advance(int64_t units, std::string_view item) {
 // "12/290, 0:05 left", or "1.20 GB of 2.20 GB, 410.00 MB/s, 0:05 left".
 std::string ProgressBar::amounts(double elapsed) const {
   const auto done = static_cast<double>(done_), total = static_cast<double>(total_);
-  const std::string left = done_ > 0 ? clock_text(elapsed * (total - done) / done) : "-:--";
+  const double speed = static_cast<double>(done_ - skipped_) / elapsed;
+  const std::string left = speed > 0 ? clock_text((total - done) / speed) : "-:--";
   if (unit_ == Unit::kSteps) return fmt::format("{}/{}, {} left", done_, total_, left);
   return fmt::format("{} of {}, {}/s, {} left", format_bytes(done_), format_bytes(total_),
-                     format_bytes(static_cast<int64_t>(done / elapsed)), left);
+                     format_bytes(static_cast<int64_t>(speed)), left);
 }
 
 void ProgressBar::draw_bar(std::string_view item, double elapsed) {

@@ -28,6 +28,7 @@ class ProgressBar : public Progress {
 
   void begin(std::string_view what, int64_t total, Unit unit) override;
   void advance(int64_t units, std::string_view item) override;
+  void skip(int64_t units) override;
   void end() override;
 
  private:
@@ -39,7 +40,7 @@ class ProgressBar : public Progress {
   bool quiet_, on_terminal_;
   std::string what_;
   Unit unit_ = Unit::kSteps;
-  int64_t total_ = 0, done_ = 0;
+  int64_t total_ = 0, done_ = 0, skipped_ = 0;
   Clock::time_point start_, drawn_;
   bool shown_ = false;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How a long job tells its caller where it is. The library calls it from one thread at a time and
-// prints nothing itself; throwing Interrupted from advance() stops the job cleanly.
+// prints nothing itself; throwing Interrupted from advance() or skip() stops the job cleanly.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,8 @@ class Progress {
   virtual ~Progress() = default;
   virtual void begin(std::string_view /*what*/, int64_t /*total*/, Unit /*unit*/ = Unit::kSteps) {}
   virtual void advance(int64_t /*units*/, std::string_view /*item*/) {}
+  // The same for what an earlier run of a resumed job did: it tells nothing about this one's speed.
+  virtual void skip(int64_t /*units*/) {}
   virtual void end() {}
 };
 

@@ -62,7 +62,8 @@ void Conversion::start(std::string_view what, int64_t total_bytes) {
 }
 
 void Conversion::step(const std::string& name, int64_t bytes, const std::function<void()>& body) {
-  if (!writer_->is_done(name)) {
+  const bool resumed = writer_->is_done(name);
+  if (!resumed) {
     body();
     writer_->mark_done(name);
     // Else glibc keeps the freed codes of every matrix: the small allocations that follow bite off
@@ -70,7 +71,8 @@ void Conversion::step(const std::string& name, int64_t bytes, const std::functio
     ::malloc_trim(0);
   }
   try {
-    if (progress_) progress_->advance(bytes, name);
+    if (progress_ && resumed) progress_->skip(bytes);
+    if (progress_ && !resumed) progress_->advance(bytes, name);
   } catch (const Interrupted&) {
     writer_->suspend();
     throw;

@@ -13,6 +13,7 @@
 #include "nibble/convert/tied_weights.h"
 #include "nibble/io/json_file.h"
 #include "nibble/io/page_advice.h"
+#include "nibble/quant/quantization_config.h"
 #include "nibble/quant/registry.h"
 
 namespace nibble {
@@ -30,6 +31,12 @@ struct Source {
         repeated(repeated_weights(checkpoint, config_json)) {}
 
   std::string config_file() const { return (checkpoint.folder() / "config.json").string(); }
+  bool is_quantized() const {
+    return names_quantization(checkpoint.folder(), config.quantization);
+  }
+  std::string quantization_file() const {
+    return nibble::quantization_file(checkpoint.folder(), config.quantization).string();
+  }
 
   Json config_json;
   ModelConfig config;
@@ -70,9 +77,9 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
                         std::move(writer_options), progress);
   Source source(source_folder);
   const Checkpoint& checkpoint = source.checkpoint;
-  if (!source.config.quantization.is_null()) {
+  if (source.is_quantized()) {
     throw Error("the model is quantized already")
-        .file(source.config_file())
+        .file(source.quantization_file())
         .hint("run `nibble dequantize` first, or start from the original model");
   }
   LoadOptions options;
@@ -127,12 +134,13 @@ ConversionReport dequantize_model(const fs::path& source_folder, const fs::path&
       pool, std::move(writer_options), progress);
   Source source(source_folder);
   const Checkpoint& checkpoint = source.checkpoint;
-  if (source.config.quantization.is_null()) {
+  if (!source.is_quantized()) {
     throw Error("the model is not quantized: it has no quantization_config")
         .file(source.config_file());
   }
   const std::unique_ptr<Scheme> scheme =
-      make_scheme(source.config.quantization, source.config_file());
+      make_scheme(*find_quantization_config(source_folder, source.config.quantization),
+                  source.quantization_file());
   std::map<std::string, ModuleInfo> packed;  // by module name
   ConversionReport& report = conversion.report();
   for (const ModuleInfo& module : modules_of(source.config)) {

@@ -51,10 +51,16 @@ void require_writable_destination(const fs::path& destination,
   }
   const bool empty = fs::is_empty(destination, failure);
   if (failure) throw Error("cannot read folder").file(destination).got(failure.message());
-  if (!empty && !options.overwrite && !(options.resume && has_unfinished_work(destination))) {
+  if (empty || options.overwrite) return;
+  if (!options.resume) {
     throw Error("destination exists and is not empty")
         .file(destination)
         .hint("choose another, or allow overwriting (--overwrite)");
+  }
+  if (!has_unfinished_work(destination)) {
+    throw Error("destination is not empty, and there is no unfinished work to resume")
+        .file(destination)
+        .hint("it may be finished: --overwrite makes it anew");
   }
 }
 

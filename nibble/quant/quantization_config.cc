@@ -31,6 +31,8 @@ constexpr std::array<Entry, 5> kMethods = {entry_of<AwqConfig>(), entry_of<BitsA
                                            entry_of<EetqConfig>(), entry_of<GptqConfig>(),
                                            entry_of<HqqConfig>()};
 
+constexpr const char* kConfigFile = "config.json";
+
 struct OldFile {
   const char* name;
   const char* method;
@@ -77,7 +79,12 @@ std::filesystem::path quantization_file(const std::filesystem::path& folder,
       if (std::filesystem::is_regular_file(folder / old.name)) return folder / old.name;
     }
   }
-  return folder / "config.json";
+  return folder / kConfigFile;
+}
+
+bool names_quantization(const std::filesystem::path& folder, const Json& in_config) {
+  return !in_config.is_null() ||
+         quantization_file(folder, in_config).filename() != kConfigFile;
 }
 
 std::optional<QuantizationConfig> find_quantization_config(const std::filesystem::path& folder,

@@ -35,7 +35,11 @@ QuantizationConfig read_quantization_config(const nlohmann::ordered_json& object
 std::optional<QuantizationConfig> find_quantization_config(const std::filesystem::path& folder,
                                                            const nlohmann::ordered_json& in_config);
 
-// The file that the above reads: for errors. config.json if there is none.
+// Whether the folder holds one, readable or not.
+bool names_quantization(const std::filesystem::path& folder,
+                        const nlohmann::ordered_json& in_config);
+
+// The file that the above read: for errors. config.json if there is none.
 std::filesystem::path quantization_file(const std::filesystem::path& folder,
                                         const nlohmann::ordered_json& in_config);
 

@@ -221,6 +221,13 @@ OPTIONS = [
     Case("quantizing twice", "quantize nf4 out --scheme int8", nothing,
          "nf4/config.json: the model is quantized already; run `nibble dequantize` first, or "
          "start from the original model"),
+    Case("resuming what is finished", "quantize model nf4 --scheme nf4 --resume", nothing,
+         "nf4: destination is not empty, and there is no unfinished work to resume; it may be "
+         "finished: --overwrite makes it anew"),
+    Case("quantizing a folder of AutoGPTQ", "quantize model out --scheme nf4",
+         file("model/quantize_config.json", '{"bits": 4, "group_size": 128}'),
+         "model/quantize_config.json: the model is quantized already; run `nibble dequantize` "
+         "first, or start from the original model"),
     Case("dequantizing a plain model", "dequantize model out", nothing,
          "model/config.json: the model is not quantized: it has no quantization_config"),
     Case("a shard size of words", "convert model out --max-shard-size big", nothing,

@@ -136,6 +136,22 @@ TEST_F(ResumeTest, KillsMayFollowEachOther) {
   expect_result();
 }
 
+TEST_F(ResumeTest, WhatAnEarlierRunDidIsNoProgressOfThisOne) {
+  struct Counted : Progress {
+    void begin(std::string_view, int64_t units, Unit) override { total = units; }
+    void advance(int64_t units, std::string_view) override { advanced += units; }
+    void skip(int64_t units) override { skipped += units; }
+    int64_t total = 0, advanced = 0, skipped = 0;
+  };
+  ASSERT_TRUE(quantize_and_die(5, false));
+  Counted progress;
+  quantize(out_, options(true), &progress);
+  EXPECT_GT(progress.skipped, 0);
+  EXPECT_GT(progress.advanced, 0);
+  EXPECT_EQ(progress.skipped + progress.advanced, progress.total);
+  expect_result();
+}
+
 TEST_F(ResumeTest, AnInterruptionKeepsWhatIsDone) {
   AtStep progress(5, interrupt);
   EXPECT_THROW(quantize(out_, options(false), &progress), Interrupted);
