@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "nibble/base/error.h"
+#include "tests/testing/scratch_folder.h"
 
 namespace nibble {
 namespace {
@@ -12,14 +13,7 @@ namespace fs = std::filesystem;
 
 class AtomicFileTest : public ::testing::Test {
  protected:
-  void SetUp() override {
-    folder_ = fs::path(::testing::TempDir()) /
-              ::testing::UnitTest::GetInstance()->current_test_info()->name();
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-  fs::path folder_;
+  testing::ScratchFolder folder_;
 };
 
 TEST_F(AtomicFileTest, OldContentStandsUntilCommit) {
@@ -39,7 +33,7 @@ TEST_F(AtomicFileTest, LeavesNothingWithoutCommit) {
     AtomicFile file(folder_ / "b.txt");
     file.write("half");
   }
-  EXPECT_TRUE(fs::is_empty(folder_));
+  EXPECT_TRUE(fs::is_empty(folder_.path()));
 }
 
 TEST_F(AtomicFileTest, NamesTheFileThatCannotBeWritten) {

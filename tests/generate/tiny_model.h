@@ -19,6 +19,7 @@
 #include "nibble/io/json_file.h"
 #include "nibble/tensor/tensor.h"
 #include "tests/testing/paths.h"
+#include "tests/testing/scratch_folder.h"
 
 namespace nibble::testing {
 
@@ -157,24 +158,6 @@ struct TinyModel {
     if (!generation.is_null()) writer.add_file("generation_config.json", format_json(generation));
     writer.commit();
   }
-};
-
-// A fresh, empty folder for the running test, removed with the object.
-class ScratchFolder {
- public:
-  ScratchFolder() {
-    const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
-    path_ = std::filesystem::path(::testing::TempDir()) /
-            (std::string("nibble_") + test->test_suite_name() + "_" + test->name());
-    std::filesystem::remove_all(path_);
-    std::filesystem::create_directories(path_);
-  }
-  ~ScratchFolder() { std::filesystem::remove_all(path_); }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 // Data that is not part of the project; empty when it is not there.

@@ -17,7 +17,7 @@ using testing::bytes_of;
 using testing::golden;
 using testing::golden_values;
 using testing::message_of;
-using testing::TempFolder;
+using testing::ScratchFolder;
 using testing::write_file;
 
 constexpr const char* kIndex = "model.safetensors.index.json";
@@ -36,7 +36,7 @@ std::string open_error(const fs::path& model, const fs::path& root) {
 }
 
 TEST(Checkpoint, OpensAFolderAFileAndShardsAlike) {
-  TempFolder folder;
+  ScratchFolder folder;
   write_model(folder / "one", 1000);
   write_model(folder / "two", 48);
   ASSERT_TRUE(fs::exists(folder.path() / "two" / "model-00002-of-00002.safetensors"));
@@ -62,7 +62,7 @@ TEST(Checkpoint, OpensAFolderAFileAndShardsAlike) {
 }
 
 TEST(Checkpoint, OneFileHasPrecedenceOverAnIndexAsInTransformers) {
-  TempFolder folder;
+  ScratchFolder folder;
   write_model(folder / "m", 1000);
   write_file(folder / "m" / kIndex, "not even JSON");
   EXPECT_EQ(Checkpoint::open(folder / "m").files().size(), 1u);
@@ -83,7 +83,7 @@ void expect_tied(const fs::path& path, size_t files) {
 }
 
 TEST(Checkpoint, OpensWhatTorchSaved) {
-  TempFolder folder;
+  ScratchFolder folder;
   expect_tied(golden("torch/sharded"), 2);
   for (const char* name : {"tied.bin", "tied_legacy.bin"}) {
     fs::create_directory(folder / "m");
@@ -98,7 +98,7 @@ TEST(Checkpoint, OpensWhatTorchSaved) {
 }
 
 TEST(Checkpoint, PrefersSafetensorsAsTransformersDoes) {
-  TempFolder folder;
+  ScratchFolder folder;
   fs::copy(golden("torch/sharded"), folder / "m");
   EXPECT_TRUE(Checkpoint::open(folder / "m").contains("embed.weight"));
   fs::copy_file(golden("torch/views.bin"), folder / "m/pytorch_model.bin");
@@ -121,7 +121,7 @@ TEST(Checkpoint, NamesOfTheSameElementsAreAliasesOfTheFirst) {
 }
 
 TEST(Checkpoint, AMissingNameIsAnsweredWithTheClosestOne) {
-  TempFolder folder;
+  ScratchFolder folder;
   write_model(folder / "m", 48);
   const Checkpoint checkpoint = Checkpoint::open(folder / "m");
   EXPECT_EQ(message_of([&] { checkpoint.tensor("layers.2.weight"); }, folder.path()),
@@ -134,7 +134,7 @@ TEST(Checkpoint, AMissingNameIsAnsweredWithTheClosestOne) {
 }
 
 TEST(Checkpoint, ManyLongNamesDoNotMakeAnErrorSlow) {
-  TempFolder folder;
+  ScratchFolder folder;
   std::string header = "{";
   for (int i = 0; i < 20'000; ++i) {
     header += (i == 0 ? "\"" : ",\"") + std::to_string(i) + std::string(2'000, "ab"[i % 2]) +
@@ -150,7 +150,7 @@ TEST(Checkpoint, ManyLongNamesDoNotMakeAnErrorSlow) {
 }
 
 TEST(Checkpoint, SaysWhatToDoWithOtherFormats) {
-  TempFolder folder;
+  ScratchFolder folder;
   const std::string none =
       ": folder holds no weights in a format that is read here: expected model.safetensors or "
       "pytorch_model.bin, or the index of either with its shards";
@@ -176,7 +176,7 @@ TEST(Checkpoint, SaysWhatToDoWithOtherFormats) {
 }
 
 TEST(Checkpoint, SaysWhatIsWrongWithAnIndex) {
-  TempFolder folder;
+  ScratchFolder folder;
   write_model(folder / "m", 48);
   const std::string where = "m/model.safetensors.index.json: ";
   const std::string malformed =

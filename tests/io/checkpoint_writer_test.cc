@@ -21,7 +21,7 @@ using testing::golden_values;
 using testing::list;
 using testing::message_of;
 using testing::read_file;
-using testing::TempFolder;
+using testing::ScratchFolder;
 using testing::write_file;
 using Names = std::set<std::string>;
 
@@ -38,7 +38,7 @@ std::map<std::string, std::string> snapshot(const fs::path& folder) {
 }
 
 TEST(CheckpointWriter, FilesEqualTheOfficialSerializer) {
-  TempFolder folder;
+  ScratchFolder folder;
   for (const DType dtype : testing::kAllDTypes) {
     const fs::path out = folder / torch_name(dtype);
     CheckpointWriter writer(out);
@@ -75,7 +75,7 @@ TEST(CheckpointWriter, FilesEqualTheOfficialSerializer) {
 }
 
 TEST(CheckpointWriter, AShardOfOneOversizedTensorEqualsTheOfficialSerializer) {
-  TempFolder folder;
+  ScratchFolder folder;
   CheckpointWriter writer(folder / "m",
                           {.max_shard_size = 1, .metadata = {{"key \\ é", "tab\t\"\x01\x7f"}}});
   writer.add("quote \" and \n and é", golden_values(0, DType::kF32, {1}));
@@ -86,7 +86,7 @@ TEST(CheckpointWriter, AShardOfOneOversizedTensorEqualsTheOfficialSerializer) {
 TEST(CheckpointWriter, ARealModelComesBackByteForByte) {
   const fs::path model = testing::shared_data() / "stories260k_hf";
   if (!fs::exists(model / kSingle)) GTEST_SKIP() << "no shared data";
-  TempFolder folder;
+  ScratchFolder folder;
   const Checkpoint source = Checkpoint::open(model);
   CheckpointWriter writer(folder / "m", {.metadata = source.files()[0].metadata()});
   for (const std::string& name : source.names()) writer.add(name, source.tensor(name));
@@ -95,7 +95,7 @@ TEST(CheckpointWriter, ARealModelComesBackByteForByte) {
 }
 
 TEST(CheckpointWriter, CutsShardsAsTransformersDoes) {
-  TempFolder folder;
+  ScratchFolder folder;
   CheckpointWriter writer(folder / "m", {.max_shard_size = 10});
   writer.add("a", bytes_tensor(6));
   writer.add("big", bytes_tensor(11));  // the first shard to be finished; "a" stays open
@@ -125,7 +125,7 @@ TEST(CheckpointWriter, CutsShardsAsTransformersDoes) {
 }
 
 TEST(CheckpointWriter, BytesAreOnDiskWhenAddReturns) {
-  TempFolder folder;
+  ScratchFolder folder;
   CheckpointWriter writer(folder / "m");
   writer.add("a", bytes_tensor(100'000));
   uintmax_t staged = 0;
@@ -137,7 +137,7 @@ TEST(CheckpointWriter, BytesAreOnDiskWhenAddReturns) {
 }
 
 TEST(CheckpointWriter, CopiesCompanions) {
-  TempFolder folder;
+  ScratchFolder folder;
   write_file(folder / "tokenizer.json", std::string(3'000'000, 't'));
   CheckpointWriter writer(folder / "m");
   writer.add("a", bytes_tensor(1));
@@ -151,7 +151,7 @@ TEST(CheckpointWriter, CopiesCompanions) {
 }
 
 TEST(CheckpointWriter, WithoutCommitNothingIsLeft) {
-  TempFolder folder;
+  ScratchFolder folder;
   {
     CheckpointWriter writer(folder / "new/parent/m", {.max_shard_size = 2});
     writer.add("a", bytes_tensor(2));
@@ -163,7 +163,7 @@ TEST(CheckpointWriter, WithoutCommitNothingIsLeft) {
 }
 
 TEST(CheckpointWriter, CreatesParentsAndFillsAnEmptyDestination) {
-  TempFolder folder;
+  ScratchFolder folder;
   for (const char* name : {"new/parent/m", "empty/", "link"}) {
     fs::create_directories(folder / "empty");
     fs::create_directories(folder / "behind");
@@ -178,7 +178,7 @@ TEST(CheckpointWriter, CreatesParentsAndFillsAnEmptyDestination) {
 }
 
 TEST(CheckpointWriter, OverwritingReplacesTheModelAndNothingElse) {
-  TempFolder folder;
+  ScratchFolder folder;
   const fs::path out = folder / "m";
   {
     CheckpointWriter writer(out, {.max_shard_size = 1});
@@ -215,7 +215,7 @@ TEST(CheckpointWriter, OverwritingReplacesTheModelAndNothingElse) {
 }
 
 TEST(CheckpointWriter, AMapOfTheOldModelStaysValidWhileItIsReplaced) {
-  TempFolder folder;
+  ScratchFolder folder;
   const fs::path out = folder / "m";
   {
     CheckpointWriter writer(out);
@@ -234,7 +234,7 @@ TEST(CheckpointWriter, AMapOfTheOldModelStaysValidWhileItIsReplaced) {
 }
 
 TEST(CheckpointWriter, AFailedCommitPutsTheOldModelBack) {
-  TempFolder folder;
+  ScratchFolder folder;
   const fs::path out = folder / "m";
   {
     CheckpointWriter writer(out, {.max_shard_size = 1});
@@ -278,7 +278,7 @@ class FileSizeLimit {
 };
 
 TEST(CheckpointWriter, WhenTheDiskIsFullTheDestinationIsAsItWas) {
-  TempFolder folder;
+  ScratchFolder folder;
   const fs::path out = folder / "m";
   {
     CheckpointWriter writer(out);
@@ -310,7 +310,7 @@ TEST(CheckpointWriter, WhenTheDiskIsFullTheDestinationIsAsItWas) {
 }
 
 TEST(CheckpointWriter, RefusesWrongUse) {
-  TempFolder folder;
+  ScratchFolder folder;
   const auto error = [&](const auto& use) {
     CheckpointWriter writer(folder / "m");
     writer.add("a", bytes_tensor(1));
@@ -343,7 +343,7 @@ TEST(CheckpointWriter, RefusesWrongUse) {
 }
 
 TEST(CheckpointWriter, ADestinationInUseIsRefusedEarlyAndLate) {
-  TempFolder folder;
+  ScratchFolder folder;
   fs::create_directory(folder / "full");
   write_file(folder / "full/x", "x");
   fs::create_directory(folder / "empty");

@@ -11,7 +11,7 @@ namespace {
 
 using testing::le;
 using testing::message_of;
-using testing::TempFolder;
+using testing::ScratchFolder;
 using testing::write_file;
 
 constexpr uint32_t kUint8 = 0, kUint32 = 4, kInt32 = 5, kString = 8, kArray = 9;
@@ -158,7 +158,7 @@ const std::vector<Case>& cases() {
 }
 
 TEST(GgufFile, SaysWhichRuleAFileBreaks) {
-  TempFolder folder;
+  ScratchFolder folder;
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
     write_file(folder / "f", c.bytes);
@@ -181,7 +181,7 @@ void read_array(const GgufValue& value) {
 }
 
 TEST(GgufFile, RefusesEveryTruncationAndSurvivesEveryChangedByte) {
-  TempFolder folder;
+  ScratchFolder folder;
   const std::string whole = testing::read_file(testing::golden("blocks.gguf"));
   const auto used = static_cast<size_t>([&] {
     const auto file = GgufFile::open(testing::golden("blocks.gguf"));
@@ -209,7 +209,7 @@ TEST(GgufFile, RefusesEveryTruncationAndSurvivesEveryChangedByte) {
 }
 
 TEST(GgufFile, ReadsVersion2ScalarsAndEmptyTensors) {
-  TempFolder folder;
+  ScratchFolder folder;
   write_file(folder / "f",
              with_data(head(3, 1, 2) + key("general.alignment", kUint32) + le(8u) +
                            tensor("scalar", {}, kF32, 0) + tensor("none", {32, 0}, kQ4_0, 8) +

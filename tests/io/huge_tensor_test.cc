@@ -14,7 +14,7 @@ namespace nibble {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::TempFolder;
+using testing::ScratchFolder;
 
 constexpr int64_t kElements = (int64_t{1} << 31) + 10;
 
@@ -49,7 +49,7 @@ void expect_last_values(const TensorFile& file, int64_t peak_before) {
 }
 
 TEST(HugeTensor, OfSafetensorsIsReadPastTwoToThe31) {
-  TempFolder folder;
+  ScratchFolder folder;
   const int64_t peak = peak_kib();
   const std::vector<TensorSpec> specs{{"w", DType::kI16, {kElements / 2, 2}}};
   const std::string header = safetensors_header(specs, {});
@@ -58,7 +58,7 @@ TEST(HugeTensor, OfSafetensorsIsReadPastTwoToThe31) {
 }
 
 TEST(HugeTensor, OfATorchArchiveIsReadPastTwoToThe31) {
-  TempFolder folder;
+  ScratchFolder folder;
   const int64_t peak = peak_kib();
   const std::string pickle = testing::state_dict(
       testing::tensor(testing::storage("ShortStorage", kElements), 0, {kElements / 2, 2}, {2, 1}));
@@ -75,7 +75,7 @@ TEST(HugeTensor, OfATorchArchiveIsReadPastTwoToThe31) {
 }
 
 TEST(HugeTensor, OfALegacyTorchFileIsReadPastTwoToThe31) {
-  TempFolder folder;
+  ScratchFolder folder;
   const int64_t peak = peak_kib();
   std::string start = testing::legacy_head() + testing::state_dict(testing::tensor(
                                                    testing::storage("ShortStorage", kElements), 0,

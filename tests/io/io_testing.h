@@ -19,29 +19,9 @@
 #include "nibble/base/error.h"
 #include "nibble/tensor/tensor.h"
 #include "tests/testing/paths.h"
+#include "tests/testing/scratch_folder.h"
 
 namespace nibble::testing {
-
-class TempFolder {
- public:
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "nibble_io_XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw Error("cannot create a folder for tests");
-    path_ = name;
-  }
-  ~TempFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TempFolder(const TempFolder&) = delete;
-  TempFolder& operator=(const TempFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path operator/(std::string_view name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline void write_file(const std::filesystem::path& path, std::string_view bytes) {
   std::ofstream(path, std::ios::binary) << bytes;

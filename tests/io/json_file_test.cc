@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::ordered_json;
 using testing::message_of;
-using testing::TempFolder;
+using testing::ScratchFolder;
 using testing::write_file;
 
 std::string parse_error(std::string_view text, JsonLimits limits = {}) {
@@ -21,7 +21,7 @@ std::string parse_error(std::string_view text, JsonLimits limits = {}) {
 }
 
 TEST(JsonFile, KeepsTheOrderOfKeysAndAllKindsOfValues) {
-  TempFolder folder;
+  ScratchFolder folder;
   write_file(
       folder / "c.json",
       R"({"z": 1, "a": -2, "f": 1.5, "t": true, "n": null, "s": "é\n", "l": [1, {"x": []}]})");
@@ -68,7 +68,7 @@ TEST(JsonFile, DepthAndSizeAreBounded) {
   EXPECT_EQ(parse_error("[[[]]]", {.max_depth = 3}), "no error");
   EXPECT_EQ(parse_error(R"([{"a":[]}])", {.max_depth = 2}),
             "c.json: JSON is nested too deeply: expected at most 2 levels");
-  TempFolder folder;
+  ScratchFolder folder;
   write_file(folder / "c.json", "[1,2]");
   EXPECT_EQ(message_of([&] { read_json_file(folder / "c.json", {.max_bytes = 4}); }, folder.path()),
             "c.json: file is too large: expected at most 4 bytes, got 5");
@@ -83,7 +83,7 @@ TEST(JsonFile, TakesTimeLinearInTheNumberOfKeys) {
 }
 
 TEST(JsonFile, WritesAsTransformersDoes) {
-  TempFolder folder;
+  ScratchFolder folder;
   const ordered_json value = parse_json(
       R"({"b":[],"a":{"x":[1,2]},"eps":1e-05,"big":1e+30,"one":1.0,"s":"é\"\u007f","none":null})",
       "c.json");

@@ -99,7 +99,7 @@ int overwrite_in_a_process_that_dies(const fs::path& out, int calls) {
   return status;
 }
 
-bool can_exchange(const testing::TempFolder& folder) {
+bool can_exchange(const testing::ScratchFolder& folder) {
   fs::create_directory(folder / "x");
   fs::create_directory(folder / "y");
   return ::renameat2(AT_FDCWD, (folder / "x").c_str(), AT_FDCWD, (folder / "y").c_str(),
@@ -107,7 +107,7 @@ bool can_exchange(const testing::TempFolder& folder) {
 }
 
 TEST(KilledCommit, LeavesTheOldModelOrTheNewOne) {
-  testing::TempFolder folder;
+  testing::ScratchFolder folder;
   if (!can_exchange(folder)) GTEST_SKIP() << "skipped: this file system exchanges no folders";
   write_old(folder / "old");
   const Files before = files_of(folder / "old");
@@ -141,7 +141,7 @@ TEST(KilledCommit, LeavesTheOldModelOrTheNewOne) {
 }
 
 TEST(KilledCommit, AFolderThatSomebodyWorksInIsFilledFileByFile) {
-  testing::TempFolder folder;
+  testing::ScratchFolder folder;
   write_old(folder / "out");
   const fs::path before = fs::current_path();
   fs::current_path(folder / "out");
@@ -154,7 +154,7 @@ TEST(KilledCommit, AFolderThatSomebodyWorksInIsFilledFileByFile) {
 }
 
 TEST(KilledCommit, KeepsThePermissionsOfTheFolder) {
-  testing::TempFolder folder;
+  testing::ScratchFolder folder;
   write_old(folder / "out");
   fs::permissions(folder / "out", fs::perms::owner_all);
   write_new(folder / "out");

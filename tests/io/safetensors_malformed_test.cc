@@ -11,7 +11,7 @@ namespace {
 
 using testing::le;
 using testing::message_of;
-using testing::TempFolder;
+using testing::ScratchFolder;
 using testing::write_file;
 
 struct Case {
@@ -158,7 +158,7 @@ const std::vector<Case>& cases() {
 }
 
 TEST(SafetensorsFile, SaysWhichRuleAFileBreaks) {
-  TempFolder folder;
+  ScratchFolder folder;
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);
     write_file(folder / "f", c.bytes);
@@ -168,7 +168,7 @@ TEST(SafetensorsFile, SaysWhichRuleAFileBreaks) {
 }
 
 TEST(SafetensorsFile, RefusesEveryTruncationAndSurvivesEveryChangedByte) {
-  TempFolder folder;
+  ScratchFolder folder;
   const std::string whole = testing::read_file(testing::golden("mixed.safetensors"));
   for (size_t size = 0; size < whole.size(); ++size) {
     write_file(folder / "f", whole.substr(0, size));
@@ -193,7 +193,7 @@ TEST(SafetensorsFile, RefusesEveryTruncationAndSurvivesEveryChangedByte) {
 }
 
 TEST(SafetensorsFile, MissingFileAndFolderAreErrors) {
-  TempFolder folder;
+  ScratchFolder folder;
   EXPECT_EQ(message_of([&] { SafetensorsFile::open(folder / "none"); }, folder.path()),
             "none: cannot open file: got No such file or directory");
   std::filesystem::create_directory(folder / "sub");

@@ -19,7 +19,7 @@ using testing::golden_values;
 using testing::kAllDTypes;
 using testing::le;
 using testing::message_of;
-using testing::TempFolder;
+using testing::ScratchFolder;
 using testing::write_file;
 
 std::string with_length(const std::string& json, const std::string& data = "") {
@@ -101,7 +101,7 @@ TEST(SafetensorsFile, TensorsOutliveTheFileAndAreReadOnly) {
 }
 
 TEST(SafetensorsFile, CopiesDataThatIsNotAlignedToItsDType) {
-  TempFolder folder;
+  ScratchFolder folder;
   // 3 bytes before the floats, and a header without padding.
   const std::string json = R"({"b":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},)"
                            R"("f":{"dtype":"F32","shape":[2],"data_offsets":[3,11]}})";
@@ -117,7 +117,7 @@ TEST(SafetensorsFile, CopiesDataThatIsNotAlignedToItsDType) {
 }
 
 TEST(SafetensorsFile, AcceptsAnEmptyFileOfTensorsAndUnknownFields) {
-  TempFolder folder;
+  ScratchFolder folder;
   write_file(folder / "none.safetensors", with_length("{}      "));
   EXPECT_TRUE(SafetensorsFile::open(folder / "none.safetensors").tensors().empty());
   write_file(folder / "more.safetensors",

@@ -13,7 +13,7 @@ namespace {
 
 using testing::bytes_of;
 using testing::golden;
-using testing::TempFolder;
+using testing::ScratchFolder;
 using testing::write_file;
 
 std::filesystem::path torch_golden(const std::string& name) { return golden("torch") / name; }
@@ -77,7 +77,7 @@ TEST(TorchFile, RowMajorTensorsOfAnArchiveStayMapped) {
 }
 
 TEST(TorchFile, ReadsWhatPython2AndOldTorchWrote) {
-  TempFolder folder;
+  ScratchFolder folder;
   // An OrderedDict from a list of pairs, byte strings as names, a window on a storage.
   const std::string storage_id = std::string("(U\x07storage", 10) +
                                  testing::global("torch", "IntStorage") +
@@ -106,7 +106,7 @@ TEST(TorchFile, ReadsWhatPython2AndOldTorchWrote) {
 }
 
 TEST(TorchFile, OfAKeyThatComesTwiceTheLastValueCounts) {
-  TempFolder folder;
+  ScratchFolder folder;
   const std::string on = testing::storage("ByteStorage", 4);
   const std::string pickle = std::string("\x80\x02}(") + testing::text("w") +
                              testing::tensor(on, 0, {2}, {1}) + testing::text("v") +

@@ -23,7 +23,7 @@ using testing::message_of;
 using testing::read_file;
 using testing::state_dict;
 using testing::storage;
-using testing::TempFolder;
+using testing::ScratchFolder;
 using testing::tensor;
 using testing::text;
 using testing::torch_zip;
@@ -42,7 +42,7 @@ struct Case {
 
 // Of a file "f" in a folder of its own.
 void expect_messages(const std::vector<Case>& cases) {
-  TempFolder folder;
+  ScratchFolder folder;
   for (const Case& c : cases) {
     write_file(folder / "f", c.file);
     EXPECT_EQ(message_of([&] { TorchFile::open(folder / "f"); }, folder.path()), "f: " + c.message);
@@ -145,7 +145,7 @@ TEST(TorchFile, RefusesBrokenPickles) {
 
 // Lengths far beyond the file, at the end of a file of a hundred bytes.
 TEST(TorchFile, LengthsAreHeldAgainstTheFile) {
-  TempFolder folder;
+  ScratchFolder folder;
   const auto huge = le(uint64_t{1} << 60);
   for (const std::string& code : {"\x8b" + le<int32_t>(INT32_MAX), "X" + le<uint32_t>(UINT32_MAX),
                                   "T" + le<uint32_t>(UINT32_MAX), "B" + le<uint32_t>(UINT32_MAX),
@@ -189,7 +189,7 @@ TEST(TorchFile, ViewsAreHeldAgainstTheirStorage) {
 }
 
 TEST(TorchFile, AViewThatRepeatsElementsMayNotOutgrowTheFile) {
-  TempFolder folder;
+  ScratchFolder folder;
   const std::string on = storage("ByteStorage", 16);
   write_file(folder / "f",
              torch_zip(state_dict(tensor(on, 0, {int64_t{1} << 60}, {0})), "0123456789abcdef"));
@@ -204,7 +204,7 @@ TEST(TorchFile, AViewThatRepeatsElementsMayNotOutgrowTheFile) {
 }
 
 TEST(TorchFile, StoragesMustExist) {
-  TempFolder folder;
+  ScratchFolder folder;
   const auto message = [&](const std::string& on, const std::string& bytes) {
     write_file(folder / "f", torch_zip(state_dict(tensor(on, 0, {1}, {1})), bytes));
     const std::string text = message_of([&] { TorchFile::open(folder / "f"); }, folder.path());
@@ -229,7 +229,7 @@ TEST(TorchFile, StoragesMustExist) {
 // A million levels would overflow any stack that recursion needs; a million copies of one value
 // would fill any memory.
 TEST(TorchFile, DeepAndSharedValuesCostWhatTheyTakeInTheFile) {
-  TempFolder folder;
+  ScratchFolder folder;
   constexpr size_t kMany = 1'000'000;
   std::string nested = "\x80\x02";
   for (size_t i = 0; i < kMany; ++i) nested += "(]";
@@ -303,7 +303,7 @@ TEST(TorchFile, SaysWhatAFileIsInstead) {
        "file ends within the directory of the zip archive: expected 65535 items of at least 46 "
        "bytes, got 66 bytes (at byte 0); the download may be incomplete"},
   });
-  TempFolder folder;
+  ScratchFolder folder;
   for (const auto& [directory, message] :
        {std::pair{&twice, "member of the zip archive comes twice"},
         std::pair{&outside, "file ends within a member of the zip archive"}}) {
@@ -315,7 +315,7 @@ TEST(TorchFile, SaysWhatAFileIsInstead) {
 
 // Whatever is changed or cut, opening either works or throws Error, and what opens can be read.
 TEST(TorchFile, RefusesTruncationsAndSurvivesChangedBytes) {
-  TempFolder folder;
+  ScratchFolder folder;
   for (const char* name : {"views_legacy.bin", "tied_legacy.bin", "views.bin"}) {
     const std::string whole = read_file(golden("torch") / name);
     for (size_t size = 0; size < whole.size(); size += 41) {

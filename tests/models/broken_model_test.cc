@@ -37,7 +37,7 @@ class BentModel {
   }
 
  private:
-  TemporaryFolder folder_;
+  ScratchFolder folder_;
   Checkpoint checkpoint_;
 
  public:

@@ -219,7 +219,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(ModelConfig, RefusesWhatIsNoObject) {
   EXPECT_EQ(message_of([] { parse(Json::array()); }),
             "config.json: not a model config: expected a JSON object, got array");
-  const TemporaryFolder folder;
+  const ScratchFolder folder;
   EXPECT_EQ(message_of([&] { ModelConfig::load(folder.path()); }),
             folder.path().string() + ": the model folder has no config.json");
 }

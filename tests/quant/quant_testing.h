@@ -3,8 +3,6 @@
 // What the tests of quant/ share: error texts, folders that go away, small checkpoints.
 #pragma once
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -14,6 +12,7 @@
 #include "nibble/io/checkpoint.h"
 #include "nibble/io/checkpoint_writer.h"
 #include "nibble/quant/scheme.h"
+#include "tests/testing/scratch_folder.h"
 
 namespace nibble {
 
@@ -30,23 +29,17 @@ inline std::string message_of(const std::function<void()>& body) {
 class TemporaryCheckpoint {
  public:
   explicit TemporaryCheckpoint(const std::vector<NamedTensor>& tensors) {
-    std::string pattern = (std::filesystem::temp_directory_path() / "nibble-quant-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw Error("cannot make a temporary folder");
-    folder_ = pattern;
     CheckpointWriter writer(folder_ / "model");
     for (const NamedTensor& item : tensors) writer.add(item.name, item.tensor);
     writer.commit();
     checkpoint_ = Checkpoint::open(folder_ / "model");
   }
-  ~TemporaryCheckpoint() { std::filesystem::remove_all(folder_); }
-  TemporaryCheckpoint(const TemporaryCheckpoint&) = delete;
-  TemporaryCheckpoint& operator=(const TemporaryCheckpoint&) = delete;
 
   const Checkpoint& operator*() const { return checkpoint_; }
   std::string file() const { return checkpoint_.files().front().path().string(); }
 
  private:
-  std::filesystem::path folder_;
+  testing::ScratchFolder folder_;
   Checkpoint checkpoint_;
 };
 

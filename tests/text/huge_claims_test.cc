@@ -33,7 +33,7 @@ using testing::le;
 using testing::legacy_head;
 using testing::state_dict;
 using testing::storage;
-using testing::TempFolder;
+using testing::ScratchFolder;
 using testing::tensor;
 using testing::torch_zip;
 using testing::ZipDirectory;
@@ -139,7 +139,7 @@ const std::vector<Claim>& claims() {
   return kClaims;
 }
 
-fs::path write(const TempFolder& folder, const Claim& claim) {
+fs::path write(const ScratchFolder& folder, const Claim& claim) {
   const char* name = claim.kind == Kind::kTokenizer       ? "tokenizer.json"
                      : claim.kind == Kind::kSentencePiece ? "tokenizer.model"
                                                           : "file";
@@ -220,7 +220,7 @@ TEST(HugeClaims, AreRefusedWithoutTheMemory) {
   for (const Claim& claim : claims()) {
     SCOPED_TRACE(std::to_string(static_cast<int>(claim.kind)) + " " + claim.what);
     EXPECT_LE(claim.bytes.size(), 512u);
-    TempFolder folder;
+    ScratchFolder folder;
     const fs::path path = write(folder, claim);
     const std::string outcome = outcome_with_little_memory([&] { open(path, claim.kind); });
     EXPECT_TRUE(outcome.starts_with(path.string() + ": ")) << outcome;

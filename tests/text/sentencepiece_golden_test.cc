@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "tests/testing/paths.h"
+#include "tests/testing/scratch_folder.h"
 #include "tests/text/tokenizer_fixture.h"
 
 namespace nibble {
@@ -25,17 +26,14 @@ const json& golden() {
 }
 
 std::shared_ptr<const Tokenizer> open_case(const json& one) {
-  const fs::path folder = fs::path(testing::TempDir()) / "nibble_sentencepiece_golden";
-  fs::remove_all(folder);
-  fs::create_directories(folder);
+  const testing::ScratchFolder scratch;
+  const fs::path& folder = scratch.path();
   fs::copy_file(paths::golden("sentencepiece/" + one["model"].get<std::string>() + ".model"),
                 folder / one["file"].get<std::string>());
   json config = one["config"];
   config["tokenizer_class"] = one["class"];
   std::ofstream(folder / "tokenizer_config.json") << config.dump();
-  auto out = Tokenizer::load(folder);
-  fs::remove_all(folder);
-  return out;
+  return Tokenizer::load(folder);
 }
 
 TEST(SentencePieceGolden, EqualsTransformers) {

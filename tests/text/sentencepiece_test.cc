@@ -8,6 +8,7 @@
 #include <fstream>
 #include <limits>
 
+#include "tests/testing/scratch_folder.h"
 #include "tests/text/tokenizer_fixture.h"
 
 namespace nibble {
@@ -45,16 +46,11 @@ std::string model(int algorithm) {
 }
 
 std::shared_ptr<const Tokenizer> load(const std::string& model_file, const nlohmann::json& config) {
-  const fs::path folder =
-      fs::path(testing::TempDir()) /
-      (std::string("nibble_") + testing::UnitTest::GetInstance()->current_test_info()->name());
-  fs::remove_all(folder);
-  fs::create_directories(folder);
+  const testing::ScratchFolder scratch;
+  const fs::path& folder = scratch.path();
   std::ofstream(folder / "tokenizer.model", std::ios::binary) << model_file;
   std::ofstream(folder / "tokenizer_config.json") << config.dump();
-  auto out = Tokenizer::load(folder);
-  fs::remove_all(folder);
-  return out;
+  return Tokenizer::load(folder);
 }
 
 TEST(SentencePiece, UnigramOfAnUnknownClassIsReadAsItIs) {

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/testing/scratch_folder.h"
 #include "tests/text/tokenizer_fixture.h"
 
 namespace nibble {
@@ -17,22 +18,14 @@ namespace fs = std::filesystem;
 // A folder that goes away with the test.
 class Folder {
  public:
-  Folder() : path_(fs::path(testing::TempDir()) / ("nibble_tokenizer_" + name())) {
-    fs::remove_all(path_);
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
   void write(const std::string& file, const std::string& text) {
-    fs::create_directories((path_ / file).parent_path());
-    std::ofstream(path_ / file, std::ios::binary) << text;
+    fs::create_directories((folder_ / file).parent_path());
+    std::ofstream(folder_ / file, std::ios::binary) << text;
   }
-  const fs::path& path() const { return path_; }
+  const fs::path& path() const { return folder_.path(); }
 
  private:
-  static std::string name() {
-    return testing::UnitTest::GetInstance()->current_test_info()->name();
-  }
-  fs::path path_;
+  testing::ScratchFolder folder_;
 };
 
 TEST(TokenizerConfig, NamesSpecialTokens) {

@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "tests/testing/paths.h"
+#include "tests/testing/scratch_folder.h"
 #include "tests/text/tokenizer_fixture.h"
 
 namespace nibble {
@@ -58,20 +59,15 @@ struct OldFolder {
 };
 
 std::shared_ptr<const Tokenizer> open_old_folder(const OldFolder& old) {
-  const fs::path folder =
-      fs::path(testing::TempDir()) /
-      (std::string("nibble_") + testing::UnitTest::GetInstance()->current_test_info()->name());
-  fs::remove_all(folder);
-  fs::create_directories(folder);
+  const testing::ScratchFolder scratch;
+  const fs::path& folder = scratch.path();
   for (const auto& [from, to] : old.files) {
     const fs::path path = shared_data() / "tokenizers_hf" / from;
     if (!fs::exists(path)) return nullptr;
     std::ofstream(folder / to, std::ios::binary) << read_text(path);
   }
   std::ofstream(folder / "tokenizer_config.json") << old.config.dump();
-  auto tokenizer = Tokenizer::load(folder);
-  fs::remove_all(folder);
-  return tokenizer;
+  return Tokenizer::load(folder);
 }
 
 struct Vectors {
