@@ -36,8 +36,3 @@ if(NIBBLE_SANITIZE)
                          -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(nibble_options INTERFACE -fsanitize=${NIBBLE_SANITIZE})
 endif()
-if(NIBBLE_BUILD_FUZZERS)
-  # Coverage counters in all that a fuzz target may reach; only the targets link libFuzzer itself
-  # (tests/fuzz), so one build serves them and the sanitized tests.
-  target_compile_options(nibble_options INTERFACE -fsanitize=fuzzer-no-link)
-endif()

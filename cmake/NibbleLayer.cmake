@@ -13,5 +13,10 @@ function(nibble_layer name)
   if(ARG_PCH)
     target_precompile_headers(nibble_${name} PRIVATE <fmt/format.h> <nlohmann/json.hpp>)
   endif()
+  if(NIBBLE_BUILD_FUZZERS)
+    # Coverage counters in all that a fuzz target may reach; only the targets link libFuzzer itself
+    # (tests/fuzz), so one build serves them and the sanitized tests.
+    target_compile_options(nibble_${name} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
   set_property(GLOBAL APPEND PROPERTY NIBBLE_LAYERS nibble_${name})
 endfunction()
