@@ -26,7 +26,7 @@ std::string read_text(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-class GgufVocabularies : public testing::TestWithParam<const char*> {};
+class GgufVocabularies : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(GgufVocabularies, EncodesAsTheirMakers) {
   const std::string base =
@@ -54,7 +54,8 @@ TEST_P(GgufVocabularies, EncodesAsTheirMakers) {
   EXPECT_EQ(count, 46);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GgufVocabularies, testing::Values("bert-bge", "gpt-2", "llama-spm"));
+INSTANTIATE_TEST_SUITE_P(All, GgufVocabularies,
+                         ::testing::Values("bert-bge", "gpt-2", "llama-spm"));
 
 }  // namespace
 }  // namespace nibble

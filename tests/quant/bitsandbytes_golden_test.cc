@@ -28,7 +28,7 @@ using Json = nlohmann::ordered_json;
 
 std::string golden_path(const char* name) { return paths::golden(name).string(); }
 
-class BitsandbytesGolden : public testing::Test {
+class BitsandbytesGolden : public ::testing::Test {
  protected:
   Tensor tensor(const Json& test, const char* suffix) const {
     return golden_.tensor(test["name"].get<std::string>() + suffix);

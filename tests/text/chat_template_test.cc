@@ -29,7 +29,7 @@ uint64_t fnv1a(std::string_view bytes) {
 std::string hex(uint64_t value) { return fmt::format("{:016x}", value); }
 
 // strftime_now shows local time; the golden files were made for UTC.
-class ChatTemplateGolden : public testing::Test {
+class ChatTemplateGolden : public ::testing::Test {
  protected:
   void SetUp() override {
     setenv("TZ", "UTC", 1);

@@ -31,9 +31,9 @@ namespace {
 namespace fs = std::filesystem;
 using testing::le;
 using testing::legacy_head;
+using testing::ScratchFolder;
 using testing::state_dict;
 using testing::storage;
-using testing::ScratchFolder;
 using testing::tensor;
 using testing::torch_zip;
 using testing::ZipDirectory;

@@ -83,7 +83,7 @@ struct Vectors {
 
 void PrintTo(const Vectors& vectors, std::ostream* out) { *out << vectors.family; }
 
-class TransformersJsVectors : public testing::TestWithParam<Vectors> {};
+class TransformersJsVectors : public ::testing::TestWithParam<Vectors> {};
 
 TEST_P(TransformersJsVectors, EncodesAndDecodes) {
   const Vectors& vectors = GetParam();
@@ -143,7 +143,7 @@ const OldFolder kOwlVit = {{{"clip/tokenizer.json", "tokenizer.json"}},
 
 INSTANTIATE_TEST_SUITE_P(
     All, TransformersJsVectors,
-    testing::Values(
+    ::testing::Values(
         Vectors{.file = "llama.json",
                 .family = "Xenova/llama-tokenizer",
                 .tokenizer = "llama2",
@@ -216,7 +216,7 @@ INSTANTIATE_TEST_SUITE_P(
 //    more, so that ids of special tokens differ)
 
 // These share the vocabulary of the tokenizer at hand, but not the merges.
-class WhisperVectors : public testing::TestWithParam<const char*> {};
+class WhisperVectors : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(WhisperVectors, Decode) {
   const fs::path path = shared_data() / "token_vectors" / "whisper.json";
@@ -233,8 +233,8 @@ TEST_P(WhisperVectors, Decode) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, WhisperVectors,
-                         testing::Values("distil-whisper/distil-large-v2",
-                                         "Xenova/nb-whisper-tiny-beta"));
+                         ::testing::Values("distil-whisper/distil-large-v2",
+                                           "Xenova/nb-whisper-tiny-beta"));
 
 struct GgmlVocabulary {
   const char* vectors;
@@ -244,7 +244,7 @@ struct GgmlVocabulary {
 
 void PrintTo(const GgmlVocabulary& vocabulary, std::ostream* out) { *out << vocabulary.vectors; }
 
-class GgmlVectors : public testing::TestWithParam<GgmlVocabulary> {};
+class GgmlVectors : public ::testing::TestWithParam<GgmlVocabulary> {};
 
 TEST_P(GgmlVectors, Encodes) {
   const auto& [vectors, name, old] = GetParam();
@@ -271,11 +271,11 @@ TEST_P(GgmlVectors, Encodes) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, GgmlVectors,
-                         testing::Values(GgmlVocabulary{"llama-bpe", "llama3"},
-                                         GgmlVocabulary{"llama-spm", "llama2"},
-                                         GgmlVocabulary{"qwen2", "qwen3"},
-                                         GgmlVocabulary{.vectors = "bert-bge", .old = kBert},
-                                         GgmlVocabulary{.vectors = "gpt-2", .old = kGpt2}));
+                         ::testing::Values(GgmlVocabulary{"llama-bpe", "llama3"},
+                                           GgmlVocabulary{"llama-spm", "llama2"},
+                                           GgmlVocabulary{"qwen2", "qwen3"},
+                                           GgmlVocabulary{.vectors = "bert-bge", .old = kBert},
+                                           GgmlVocabulary{.vectors = "gpt-2", .old = kGpt2}));
 
 TEST(StoriesTokenizer, FolderGivesWhatTransformersGives) {
   const fs::path folder = shared_data() / "stories260k_hf";

@@ -172,7 +172,7 @@ json make_json(const std::vector<std::string>& texts, const std::string& name) {
 
 json golden() { return json::parse(read_text(paths::golden("tokenizer_corpus.json"))); }
 
-class TokenizerCorpus : public testing::TestWithParam<Subject> {
+class TokenizerCorpus : public ::testing::TestWithParam<Subject> {
  protected:
   void SetUp() override {
     std::vector<std::string> texts;
@@ -242,15 +242,15 @@ TEST_P(TokenizerCorpus, RandomUnicode) { compare(random_texts(spec_), "random");
 
 INSTANTIATE_TEST_SUITE_P(
     All, TokenizerCorpus,
-    testing::Values(Subject{"clip", {"clip/tokenizer.json"}},
-                    Subject{"llama2", {"llama2/tokenizer.json"}},
-                    Subject{"llama3", {"llama3/tokenizer.json"}},
-                    Subject{"qwen3", {"qwen3/tokenizer.json"}},
-                    Subject{"t5-small", {"t5-small/tokenizer.json"}},
-                    Subject{"whisper-tiny", {"whisper-tiny/tokenizer.json"}},
-                    Subject{"gpt2", {"gpt2/gpt2.vocab", "gpt2/gpt2.merges.txt"}},
-                    Subject{"bert-cased", {"bert/bert_base_cased_vocab.txt"}},
-                    Subject{"bert-uncased", {"bert/bert_base_uncased_vocab.txt"}}),
+    ::testing::Values(Subject{"clip", {"clip/tokenizer.json"}},
+                      Subject{"llama2", {"llama2/tokenizer.json"}},
+                      Subject{"llama3", {"llama3/tokenizer.json"}},
+                      Subject{"qwen3", {"qwen3/tokenizer.json"}},
+                      Subject{"t5-small", {"t5-small/tokenizer.json"}},
+                      Subject{"whisper-tiny", {"whisper-tiny/tokenizer.json"}},
+                      Subject{"gpt2", {"gpt2/gpt2.vocab", "gpt2/gpt2.merges.txt"}},
+                      Subject{"bert-cased", {"bert/bert_base_cased_vocab.txt"}},
+                      Subject{"bert-uncased", {"bert/bert_base_uncased_vocab.txt"}}),
     [](const auto& subject) {
       std::string name = subject.param.name;
       std::replace(name.begin(), name.end(), '-', '_');

@@ -12,7 +12,7 @@
 namespace nibble {
 namespace {
 
-class TokenizerGolden : public testing::TestWithParam<const char*> {};
+class TokenizerGolden : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(TokenizerGolden, EqualsTheTokenizersLibrary) {
   std::ifstream file(paths::golden(std::string("tokenizer_") + GetParam() + ".json"));
@@ -34,7 +34,7 @@ TEST_P(TokenizerGolden, EqualsTheTokenizersLibrary) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, TokenizerGolden,
-                         testing::Values("byte_level", "sentencepiece", "metaspace", "words"));
+                         ::testing::Values("byte_level", "sentencepiece", "metaspace", "words"));
 
 }  // namespace
 }  // namespace nibble

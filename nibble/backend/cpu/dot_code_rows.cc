@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Few tokens times rows of 4-bit codes, decoded in registers. A group is one vector of bytes, 64
-// (or 32) elements; x is permuted once per call into the order in which the lookup yields them,
-// and each block's partial sum is scaled by its absmax.
+// Few tokens times rows of 4-bit codes, looked up in registers as int16 and multiplied with x in
+// int16 (block_activations.h). A group is one vector of bytes, 64 (or 32) elements; its exact
+// integer sum becomes a float once, times the scale of x and the absmax of the block.
 #include <algorithm>
+#include <limits>
 #include <vector>
 
+#include "nibble/backend/cpu/block_activations.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -13,7 +15,16 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "nibble/backend/cpu/codebook-inl.h"
+#include "nibble/backend/cpu/code_pairs-inl.h"
+
+// Shared by all targets, so outside their namespaces and defined once.
+#ifndef NIBBLE_CPU_DOT_CODE_ROWS_LIMITS_
+#define NIBBLE_CPU_DOT_CODE_ROWS_LIMITS_
+namespace nibble::cpu {
+// Four products of a value and an x are summed in an int32 lane: 4 * 32767 * 16383 < 2^31.
+constexpr int32_t kDotValueLimit = 32767, kDotActivationLimit = 16383;
+}  // namespace nibble::cpu
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
@@ -22,90 +33,77 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET == HWY_SCALAR
 
 // No byte shuffles: every shape goes through dot_decoded_rows.
-int64_t CodeGroup() { return 0; }
-void PermuteForCodeRows(const float*, int64_t, int64_t, float*) {}
-void DotCodeRows(const WeightView&, const LinearArgs&, RowRange) {}
+void DotCodeRows(const WeightView&, const BlockActivations&, const LinearArgs&, RowRange) {}
 
 #else
 
-// At most 32 bytes: a group of 128 elements would shut out widths like 576.
-using Bytes = hn::CappedTag<uint8_t, 32>;
-using Floats = hn::Repartition<float, Bytes>;
+using Sums = hn::Repartition<int32_t, CodeBytes>;
+using Floats = hn::Repartition<float, CodeBytes>;
 
-int64_t CodeGroup() { return 2 * static_cast<int64_t>(hn::Lanes(Bytes())); }
-
-// The floats of a group in order: high nibbles (even elements) as vectors 0..3, then low nibbles;
-// lane l of 16-byte block b of vector j is byte 16b + 4j + l.
-void PermuteForCodeRows(const float* x, int64_t tokens, int64_t cols, float* permuted) {
-  const int64_t group = CodeGroup(), blocks = group / 32;
-  for (int64_t base = 0; base < tokens * cols; base += group) {
-    float* out = permuted + base;
-    for (int64_t nibble = 0; nibble < 2; ++nibble) {
-      for (int64_t j = 0; j < 4; ++j) {
-        for (int64_t b = 0; b < blocks; ++b) {
-          for (int64_t l = 0; l < 4; ++l) *out++ = x[base + 2 * (16 * b + 4 * j + l) + nibble];
-        }
-      }
-    }
-  }
-}
-
-// sum += values . x over one half group, for kTokens tokens that lie `stride` apart.
-template <int kTokens, class V>
-HWY_INLINE void accumulate(const typename Codebook<Bytes>::Values& values,
-                           const float* HWY_RESTRICT x, int64_t stride, V* sum0, V* sum1) {
+// The sum of a group's products, over all lanes.
+HWY_INLINE hn::Vec<Floats> group_product(const CodePairs::Values& w,
+                                         const int16_t* HWY_RESTRICT x) {
+  const CodePairs::D16 d16;
+  const Sums d32;
   const Floats d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  HWY_UNROLL(4)
-  for (int t = 0; t < kTokens; ++t) {
-    const float* from = x + t * stride;
-    sum0[t] = hn::MulAdd(values.v0, hn::Load(d, from), sum0[t]);
-    sum1[t] = hn::MulAdd(values.v1, hn::Load(d, from + lanes), sum1[t]);
-    sum0[t] = hn::MulAdd(values.v2, hn::Load(d, from + 2 * lanes), sum0[t]);
-    sum1[t] = hn::MulAdd(values.v3, hn::Load(d, from + 3 * lanes), sum1[t]);
-  }
+  const size_t lanes = hn::Lanes(d16);
+  auto rest0 = hn::Zero(d32), rest1 = hn::Zero(d32);  // stay zero on x86, which adds pairs in place
+  auto even = hn::ReorderWidenMulAccumulate(d32, w.even0, hn::Load(d16, x), hn::Zero(d32), rest0);
+  even = hn::ReorderWidenMulAccumulate(d32, w.even1, hn::Load(d16, x + lanes), even, rest0);
+  auto odd = hn::ReorderWidenMulAccumulate(d32, w.odd0, hn::Load(d16, x + 2 * lanes), hn::Zero(d32),
+                                           rest1);
+  odd = hn::ReorderWidenMulAccumulate(d32, w.odd1, hn::Load(d16, x + 3 * lanes), odd, rest1);
+#if !HWY_ARCH_X86
+  even = hn::Add(even, rest0);
+  odd = hn::Add(odd, rest1);
+#endif
+  return hn::Add(hn::ConvertTo(d, even), hn::ConvertTo(d, odd));
 }
 
-// kHalfBlocks: one block per 16 bytes of codes, two in a group of 64.
+// One weight row and the tokens that it meets.
+struct CodeRow {
+  const uint8_t* codes;
+  const float* absmax;    // of the block that holds the row's first element, and on
+  int64_t first_element;  // of the row, in the matrix
+  int64_t groups;         // per row
+};
+
+// sums[t] = row . x[t] for kTokens consecutive tokens. kHalfBlocks: one block per 16 bytes of
+// codes, two in a group of 64.
 template <int kTokens, bool kHalfBlocks>
-HWY_INLINE void dot_row(const Codebook<Bytes>& codebook, const CodeBlockView& block,
-                        const uint8_t* HWY_RESTRICT codes, const float* HWY_RESTRICT absmax,
-                        int64_t element, const float* HWY_RESTRICT x, int64_t cols,
+HWY_INLINE void dot_row(const CodePairs& table, const CodeRow& row, int64_t groups_per_block,
+                        const int16_t* HWY_RESTRICT x, const float* HWY_RESTRICT x_scales,
                         float* HWY_RESTRICT sums) {
-  const Bytes d8;
+  const CodeBytes d8;
   const Floats d;
   const int64_t bytes = static_cast<int64_t>(hn::Lanes(d8)), group = 2 * bytes;
-  const auto low_nibble = hn::Set(d8, uint8_t{0x0f});
+  const int64_t cols = row.groups * group;
+  const uint8_t* HWY_RESTRICT codes = row.codes;
+  const float* HWY_RESTRICT absmax = row.absmax;
   hn::Vec<Floats> total[kTokens];
   HWY_UNROLL(4)
   for (int t = 0; t < kTokens; ++t) total[t] = hn::Zero(d);
-
-  const int64_t end = element + cols;
-  int64_t block_end = kHalfBlocks ? element : (element / block.block_size + 1) * block.block_size;
-  while (element < end) {
-    hn::Vec<Floats> sum0[kTokens], sum1[kTokens];
-    HWY_UNROLL(4)
-    for (int t = 0; t < kTokens; ++t) sum0[t] = sum1[t] = hn::Zero(d);
-    const int64_t stop = kHalfBlocks ? element + group : HWY_MIN(block_end, end);
-    for (; element < stop; element += group) {
-      const auto packed = hn::LoadU(d8, codes);
-      codes += bytes;
-      accumulate<kTokens>(codebook.lookup(hn::ShiftRight<4>(packed)), x, cols, sum0, sum1);
-      accumulate<kTokens>(codebook.lookup(hn::And(packed, low_nibble)), x + bytes, cols, sum0,
-                          sum1);
-      x += group;
-    }
+  // Groups up to the end of the block that holds the row's first.
+  int64_t left = groups_per_block - row.first_element / group % groups_per_block;
+  for (int64_t g = 0; g < row.groups;) {
     auto scale = hn::Set(d, absmax[0]);
+    int64_t stop = g + 1;
     if constexpr (kHalfBlocks) {
       scale = hn::IfThenElse(hn::FirstN(d, hn::Lanes(d) / 2), scale, hn::Set(d, absmax[1]));
       absmax += 2;
     } else {
-      block_end += block.block_size;
+      stop = HWY_MIN(g + left, row.groups);
+      left = groups_per_block;
       ++absmax;
     }
-    HWY_UNROLL(4)
-    for (int t = 0; t < kTokens; ++t) {
-      total[t] = hn::MulAdd(scale, hn::Add(sum0[t], sum1[t]), total[t]);
+    for (; g < stop; ++g) {
+      const CodePairs::Values values = table.look_up(hn::LoadU(d8, codes + g * bytes));
+      HWY_UNROLL(4)
+      for (int t = 0; t < kTokens; ++t) {
+        const auto product = group_product(values, x + t * cols + g * group);
+        const auto x_scale = hn::Set(d, x_scales[t * row.groups + g]);
+        total[t] = hn::MulAdd(hn::Mul(product, x_scale), scale, total[t]);
+      }
     }
   }
   HWY_UNROLL(4)
@@ -113,47 +111,45 @@ HWY_INLINE void dot_row(const Codebook<Bytes>& codebook, const CodeBlockView& bl
 }
 
 template <bool kHalfBlocks>
-void dot_rows_of(const WeightView& weight, const LinearArgs& args, RowRange range) {
-  const CodeBlockView& block = weight.block;
-  const Codebook<Bytes> codebook(block.codebook);
-  const int64_t cols = weight.cols;
+void dot_rows_of(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
+                 RowRange range) {
   if (range.begin >= range.end) return;
+  const CodeBlockView& block = weight.block;
+  const CodePairs table(block.codebook, block.largest, kDotValueLimit);
+  const float unit = block.largest / kDotValueLimit;
+  const int64_t cols = weight.cols, group = code_group();
+  const int64_t groups = cols / group, groups_per_block = block.block_size / group;
   const int64_t first = range.begin * cols / block.block_size;
   const int64_t last = (range.end * cols - 1) / block.block_size;
   std::vector<float> scratch;
   const float* all_absmax = absmax_of(block, first, last - first + 1, scratch);
   for (int64_t row = range.begin; row < range.end; ++row) {
     const int64_t element = row * cols;
-    const float* absmax = all_absmax + (element / block.block_size - first);
-    const uint8_t* codes = block.codes + element / 2;
+    const CodeRow code_row{.codes = block.codes + element / 2,
+                           .absmax = all_absmax + (element / block.block_size - first),
+                           .first_element = element,
+                           .groups = groups};
     const float bias = args.bias ? args.bias[row] : 0.0f;
     float sums[4];
-    int64_t t = 0;
-    const auto store = [&](int count) {
-      for (int i = 0; i < count; ++i) args.y[(t + i) * weight.rows + row] = sums[i] + bias;
-      t += count;
-    };
-    while (t + 4 <= args.tokens) {
-      dot_row<4, kHalfBlocks>(codebook, block, codes, absmax, element, args.x + t * cols, cols,
-                              sums);
-      store(4);
-    }
-    if (t + 2 <= args.tokens) {
-      dot_row<2, kHalfBlocks>(codebook, block, codes, absmax, element, args.x + t * cols, cols,
-                              sums);
-      store(2);
-    }
-    if (t < args.tokens) {
-      dot_row<1, kHalfBlocks>(codebook, block, codes, absmax, element, args.x + t * cols, cols,
-                              sums);
-      store(1);
+    for (int64_t t = 0; t < x.tokens;) {
+      const int64_t left = x.tokens - t, step = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+      const int16_t* codes = x.codes.get() + t * cols;
+      const float* scales = x.scales.get() + t * groups;
+      const auto run = [&]<int kTokens>() {
+        dot_row<kTokens, kHalfBlocks>(table, code_row, groups_per_block, codes, scales, sums);
+      };
+      if (step == 4) run.template operator()<4>();
+      if (step == 2) run.template operator()<2>();
+      if (step == 1) run.template operator()<1>();
+      for (int64_t i = 0; i < step; ++i, ++t) args.y[t * weight.rows + row] = sums[i] * unit + bias;
     }
   }
 }
 
-void DotCodeRows(const WeightView& weight, const LinearArgs& args, RowRange range) {
-  if (weight.block.block_size < CodeGroup()) return dot_rows_of<true>(weight, args, range);
-  dot_rows_of<false>(weight, args, range);
+void DotCodeRows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
+                 RowRange range) {
+  if (weight.block.block_size < code_group()) return dot_rows_of<true>(weight, x, args, range);
+  dot_rows_of<false>(weight, x, args, range);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR
@@ -163,24 +159,24 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace nibble::cpu {
-HWY_EXPORT(CodeGroup);
-HWY_EXPORT(PermuteForCodeRows);
 HWY_EXPORT(DotCodeRows);
 
 bool can_dot_code_rows(const WeightView& weight) {
-  const int64_t group = HWY_DYNAMIC_DISPATCH(CodeGroup)();
+  const int64_t group = code_group();
   if (group == 0 || weight.cols == 0 || weight.cols % group != 0) return false;
+  if (!(weight.block.largest <= std::numeric_limits<float>::max())) return false;
   // Groups begin at multiples of `group`, so a block that is a multiple of it never ends inside
   // one, wherever rows begin.
   return weight.block.block_size % group == 0 || weight.block.block_size * 2 == group;
 }
 
-void permute_for_code_rows(const float* x, int64_t tokens, int64_t cols, float* permuted) {
-  HWY_DYNAMIC_DISPATCH(PermuteForCodeRows)(x, tokens, cols, permuted);
+BlockActivations quantize_for_code_rows(ThreadPool& pool, const LinearArgs& args, int64_t cols) {
+  return quantize_blocks(pool, args.x, args.tokens, cols, kDotActivationLimit, BlockOrder::kCodes);
 }
 
-void dot_code_rows(const WeightView& weight, const LinearArgs& args, RowRange range) {
-  HWY_DYNAMIC_DISPATCH(DotCodeRows)(weight, args, range);
+void dot_code_rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
+                   RowRange range) {
+  HWY_DYNAMIC_DISPATCH(DotCodeRows)(weight, x, args, range);
 }
 }  // namespace nibble::cpu
 #endif

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // LLM.int8() for many tokens: register tiles of exact int8 products, and the outlier columns as a
-// small float product beside them. A step multiplies pairs of columns: a 32-bit lane of x holds two
-// neighbouring columns of one token as int16, and a broadcast the same two of one weight row.
+// small float product beside them.
 #include <hwy/aligned_allocator.h>
 
 #include <algorithm>
@@ -15,6 +14,7 @@
 #include <hwy/highway.h>
 
 #include "nibble/backend/cpu/micro_gemm-inl.h"
+#include "nibble/backend/cpu/micro_pairs-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
@@ -24,111 +24,31 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr int64_t kPairs = 256;
 
 void Int8GemmPack(const Int8Activations& x, int64_t begin, int64_t end, int16_t* packed) {
-  const int64_t group = tile_columns();
-  constexpr int64_t kStretch = 64;  // pairs whose packed form (4 KiB) stays in L1
-  const int64_t pairs = (x.cols + 1) / 2;
-  for (int64_t g = begin; g < end; ++g) {
-    int16_t* out = packed + g * pairs * 2 * group;
-    const int64_t present = std::min(group, x.tokens - g * group);
-    if (present < group) std::fill_n(out, pairs * 2 * group, int16_t{0});
-    for (int64_t p0 = 0; p0 < pairs; p0 += kStretch) {
-      const int64_t stop = std::min(p0 + kStretch, pairs);
-      for (int64_t i = 0; i < present; ++i) {
-        const int16_t* from = x.codes.data() + (g * group + i) * x.stride;  // padded to whole pairs
-        for (int64_t p = p0; p < stop; ++p) {
-          hwy::CopyBytes<4>(from + 2 * p, out + (p * group + i) * 2);
-        }
-      }
-    }
-  }
+  pack_pairs(x.codes.data(), x.stride, x.tokens, (x.cols + 1) / 2 * 2, begin, end, packed);
 }
 
-struct Int8TileArgs {
-  const int16_t* a;  // [rows, 2 * kPairs]
-  const int16_t* b;  // [pairs, group, 2]
-  int64_t pairs;
-  int32_t* c;  // [rows, group], added to
-};
-
-#if HWY_TARGET == HWY_SCALAR
+// c [rows, group] += the products of `rows` rows of a [rows, 2 * kPairs] with one token group.
 template <int kRows>
-void multiply_int8_tile(const Int8TileArgs& args) {
-  const int64_t group = tile_columns();
-  for (int64_t r = 0; r < kRows; ++r) {
-    for (int64_t i = 0; i < group; ++i) {
-      int32_t sum = args.c[r * group + i];
-      for (int64_t p = 0; p < args.pairs; ++p) {
-        const int16_t* a = args.a + (r * kPairs + p) * 2;
-        const int16_t* b = args.b + (p * group + i) * 2;
-        sum += int32_t{a[0]} * b[0] + int32_t{a[1]} * b[1];
-      }
-      args.c[r * group + i] = sum;
-    }
-  }
-}
-#else
-// sum += a_even * b_even + a_odd * b_odd in each 32-bit lane.
-template <class D32, class V16>
-HWY_INLINE hn::Vec<D32> add_pair_products(D32 d32, V16 a, V16 b, hn::Vec<D32> sum) {
-#if HWY_ARCH_X86
-  auto unused = hn::Zero(d32);  // x86 multiplies and adds pairs in place
-  return hn::ReorderWidenMulAccumulate(d32, a, b, sum, unused);
-#else
-  const auto a32 = hn::BitCast(d32, a), b32 = hn::BitCast(d32, b);
-  const auto even = hn::Mul(hn::ShiftRight<16>(hn::ShiftLeft<16>(a32)),
-                            hn::ShiftRight<16>(hn::ShiftLeft<16>(b32)));
-  const auto odd = hn::Mul(hn::ShiftRight<16>(a32), hn::ShiftRight<16>(b32));
-  return hn::Add(sum, hn::Add(even, odd));
-#endif
-}
-
-template <int kRows>
-HWY_INLINE void multiply_int8_tile(const Int8TileArgs& args) {
-  const hn::ScalableTag<int32_t> d32;
-  const hn::Repartition<int16_t, decltype(d32)> d16;
+HWY_INLINE void add_products(const int16_t* a, const int16_t* b, int64_t pairs, int32_t* c) {
+  const PairSums d32;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d32));
-  hn::Vec<decltype(d32)> sum0[kRows], sum1[kRows];
+  hn::Vec<PairSums> sum0[kRows], sum1[kRows];
+  multiply_pairs<kRows>(a, 2 * kPairs, b, pairs, sum0, sum1);
   HWY_UNROLL(4)
-  for (int r = 0; r < kRows; ++r) sum0[r] = sum1[r] = hn::Zero(d32);
-  const int16_t* HWY_RESTRICT a = args.a;
-  const int16_t* HWY_RESTRICT b = args.b;
-  for (int64_t p = 0; p < args.pairs; ++p) {
-    const auto b0 = hn::Load(d16, b), b1 = hn::Load(d16, b + 2 * lanes);
-    HWY_UNROLL(4)
-    for (int r = 0; r < kRows; ++r) {
-      int32_t pair;
-      hwy::CopyBytes<4>(a + r * 2 * kPairs, &pair);
-      const auto value = hn::BitCast(d16, hn::Set(d32, pair));
-      sum0[r] = add_pair_products(d32, value, b0, sum0[r]);
-      sum1[r] = add_pair_products(d32, value, b1, sum1[r]);
-    }
-    a += 2;
-    b += 4 * lanes;
-  }
-  HWY_UNROLL(4)
-  for (int r = 0; r < kRows; ++r) {
-    int32_t* c = args.c + r * 2 * lanes;
+  for (int r = 0; r < kRows; ++r, c += 2 * lanes) {
     hn::Store(hn::Add(sum0[r], hn::Load(d32, c)), d32, c);
     hn::Store(hn::Add(sum1[r], hn::Load(d32, c + lanes)), d32, c + lanes);
   }
 }
-#endif
 
-HWY_INLINE void multiply_int8_rows(Int8TileArgs args, int64_t rows) {
-  // Four rows: an addition has a latency of one cycle, so eight sums are plenty, and their
-  // multiplicands stay in the sixteen registers of AVX2.
-  constexpr int kRows = 4;
+HWY_INLINE void add_all_products(const int16_t* a, int64_t rows, const int16_t* b, int64_t pairs,
+                                 int32_t* c) {
   const int64_t group = tile_columns();
-  for (; rows >= kRows; rows -= kRows) {
-    multiply_int8_tile<kRows>(args);
-    args.a += kRows * 2 * kPairs;
-    args.c += kRows * group;
+  for (; rows >= kPairRows;
+       rows -= kPairRows, a += kPairRows * 2 * kPairs, c += kPairRows * group) {
+    add_products<kPairRows>(a, b, pairs, c);
   }
-  for (; rows > 0; --rows) {
-    multiply_int8_tile<1>(args);
-    args.a += 2 * kPairs;
-    args.c += group;
-  }
+  for (; rows > 0; --rows, a += 2 * kPairs, c += group) add_products<1>(a, b, pairs, c);
 }
 
 // sums [groups, rows, group] of the exact products.
@@ -149,11 +69,8 @@ void multiply_codes(const WeightView& weight, const int16_t* packed, RowRange ra
       if (count < 2 * pairs) to[count] = 0;  // an odd last column
     }
     for (int64_t g = 0; g < groups; ++g) {
-      multiply_int8_rows({.a = tile.get(),
-                          .b = packed + (g * all_pairs + p) * 2 * group,
-                          .pairs = pairs,
-                          .c = sums + g * rows * group},
-                         rows);
+      add_all_products(tile.get(), rows, packed + (g * all_pairs + p) * 2 * group, pairs,
+                       sums + g * rows * group);
     }
   }
 }

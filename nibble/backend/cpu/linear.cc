@@ -63,11 +63,8 @@ void linear_few(ThreadPool& pool, const WeightView& weight, const LinearArgs& ar
     return for_row_ranges(pool, weight,
                           [&](RowRange range) { dot_decoded_rows(weight, args, range); });
   }
-  const auto permuted = hwy::AllocateAligned<float>(static_cast<size_t>(args.tokens * weight.cols));
-  permute_for_code_rows(args.x, args.tokens, weight.cols, permuted.get());
-  LinearArgs inner = args;
-  inner.x = permuted.get();
-  for_row_ranges(pool, weight, [&](RowRange range) { dot_code_rows(weight, inner, range); });
+  const BlockActivations x = quantize_for_code_rows(pool, args, weight.cols);
+  for_row_ranges(pool, weight, [&](RowRange range) { dot_code_rows(weight, x, args, range); });
 }
 
 // x [tokens, cols] in token groups, padded.
@@ -83,7 +80,25 @@ hwy::AlignedFreeUniquePtr<float[]> pack(ThreadPool& pool, const float* x, int64_
   return packed;
 }
 
+void multiply_blocks(ThreadPool& pool, const WeightView& weight, const LinearArgs& args) {
+  const BlockActivations x = quantize_for_block_gemm(pool, weight, args);
+  const int64_t width = gemm_group(), groups = (args.tokens + width - 1) / width;
+  const auto codes =
+      hwy::AllocateAligned<int16_t>(static_cast<size_t>(groups * width * weight.cols));
+  const auto scales = hwy::AllocateAligned<float>(
+      static_cast<size_t>(groups * width * (weight.cols / code_group())));
+  pool.parallel_for(groups, 1, [&](int64_t begin, int64_t end) {
+    block_gemm_pack(x, begin, end, codes.get(), scales.get());
+  });
+  const PackedBlocks packed{codes.get(), scales.get()};
+  for_panels(pool, weight.rows, args.tokens,
+             [&](RowRange range, int64_t token_begin, int64_t token_end) {
+               block_gemm_rows(weight, packed, args, range, token_begin, token_end);
+             });
+}
+
 void linear_many(ThreadPool& pool, const WeightView& weight, const LinearArgs& args) {
+  if (can_multiply_blocks(weight)) return multiply_blocks(pool, weight, args);
   const auto packed = pack(pool, args.x, args.tokens, weight.cols);
   for_panels(pool, weight.rows, args.tokens,
              [&](RowRange range, int64_t token_begin, int64_t token_end) {

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "nibble/backend/cpu/block_activations.h"
 #include "nibble/backend/cpu/weight_view.h"
 
 namespace nibble::cpu {
@@ -29,10 +30,11 @@ struct LinearArgs {
 // Dense and int8_row (activations stay float).
 void dot_rows(const WeightView& weight, const LinearArgs& args, RowRange range);
 
-// code_block when can_dot_code_rows(weight); args.x is what permute_for_code_rows made of x.
+// code_block when can_dot_code_rows(weight), with x in int16; args.x is not read.
 bool can_dot_code_rows(const WeightView& weight);
-void permute_for_code_rows(const float* x, int64_t tokens, int64_t cols, float* permuted);
-void dot_code_rows(const WeightView& weight, const LinearArgs& args, RowRange range);
+BlockActivations quantize_for_code_rows(ThreadPool& pool, const LinearArgs& args, int64_t cols);
+void dot_code_rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
+                   RowRange range);
 
 // Every other shape: decode one row into cache, then dot.
 void dot_decoded_rows(const WeightView& weight, const LinearArgs& args, RowRange range);
@@ -60,5 +62,20 @@ void gemm_pack(const float* x, int64_t tokens, int64_t cols, int64_t begin, int6
 // Rows of `range` times tokens [token_begin, token_end); token_begin is a multiple of the group.
 void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* packed,
                RowRange range, int64_t token_begin, int64_t token_end);
+
+// The same in int16, for code_block and int8_row (activations stay float) when
+// can_multiply_blocks(weight).
+bool can_multiply_blocks(const WeightView& weight);
+BlockActivations quantize_for_block_gemm(ThreadPool& pool, const WeightView& weight,
+                                         const LinearArgs& args);
+
+struct PackedBlocks {
+  const int16_t* codes = nullptr;  // [token groups, cols / 2, gemm_group(), 2]
+  const float* scales = nullptr;   // [token groups, cols / code_group(), gemm_group()]
+};
+void block_gemm_pack(const BlockActivations& x, int64_t begin, int64_t end, int16_t* codes,
+                     float* scales);
+void block_gemm_rows(const WeightView& weight, const PackedBlocks& x, const LinearArgs& args,
+                     RowRange range, int64_t token_begin, int64_t token_end);
 
 }  // namespace nibble::cpu

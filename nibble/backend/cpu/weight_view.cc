@@ -2,8 +2,25 @@
 #include "nibble/backend/cpu/weight_view.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <span>
 
 namespace nibble::cpu {
+namespace {
+
+float largest_magnitude(std::span<const float> values) {
+  float largest = 0.0f;
+  for (const float value : values) {
+    const float magnitude = std::fabs(value);
+    largest = magnitude <= std::numeric_limits<float>::max()
+                  ? std::max(largest, magnitude)
+                  : std::numeric_limits<float>::infinity();
+  }
+  return largest;
+}
+
+}  // namespace
 
 int64_t WeightView::row_bytes() const {
   switch (layout) {
@@ -35,6 +52,7 @@ WeightView view_of(const Weight& weight) {
       const CodeBlock& packed = weight.as_code_block();
       view.block.codes = packed.codes.data<uint8_t>().data();
       view.block.codebook = packed.codebook.data<float>().data();
+      view.block.largest = largest_magnitude(packed.codebook.data<float>());
       view.block.block_size = packed.block_size;
       if (packed.nested) {
         view.block.nested_codes = packed.nested->codes.data<uint8_t>().data();

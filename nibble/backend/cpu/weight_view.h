@@ -13,6 +13,7 @@ namespace nibble::cpu {
 struct CodeBlockView {
   const uint8_t* codes = nullptr;   // two per byte, the even element in the high nibble
   const float* codebook = nullptr;  // [16]
+  float largest = 0.0f;             // magnitude in the codebook; infinite when one is not finite
   int64_t block_size = 0;
   const float* absmax = nullptr;  // [blocks]; null when nested
   // The nested absmax: absmax[i] = nested_codebook[nested_codes[i]] * nested_absmax[i /

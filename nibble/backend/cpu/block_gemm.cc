@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Many tokens times rows of 4-bit or 8-bit codes with float activations: a panel of rows is decoded
+// to int16, a stretch of columns at a time, into a tile that stays in cache, and multiplied by all
+// tokens in int16 (block_activations.h). The exact sum over a group of columns becomes a float
+// once, times the scale of x and the absmax of the block.
+#include <algorithm>
+#include <vector>
+
+#include "nibble/backend/cpu/block_activations.h"
+#include "nibble/backend/cpu/linear_kernels.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "nibble/backend/cpu/block_gemm.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+#include "nibble/backend/cpu/code_pairs-inl.h"
+#include "nibble/backend/cpu/micro_pairs-inl.h"
+
+// Shared by all targets, so outside their namespaces and defined once.
+#ifndef NIBBLE_CPU_BLOCK_GEMM_LIMIT_
+#define NIBBLE_CPU_BLOCK_GEMM_LIMIT_
+namespace nibble::cpu {
+// Up to 64 products are summed in an int32 lane. 64 * 5792^2 < 2^31: values of a codebook and x are
+// then off by at most 2^-13.5 of the largest of their blocks. Int8 codes leave all of int16 to x.
+constexpr int32_t kValueLimit = 5792, kInt8RowActivationLimit = 32767;
+}  // namespace nibble::cpu
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace nibble::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+void BlockGemmPack(const BlockActivations& x, int64_t begin, int64_t end, int16_t* codes,
+                   float* scales) {
+  const int64_t tile = tile_columns(), groups = x.cols / std::max<int64_t>(1, code_group());
+  pack_pairs(x.codes.get(), x.cols, x.tokens, x.cols, begin, end, codes);
+  for (int64_t g = begin; g < end; ++g) {
+    for (int64_t k = 0; k < groups; ++k) {
+      for (int64_t i = 0; i < tile; ++i) {
+        const int64_t t = g * tile + i;
+        scales[(g * groups + k) * tile + i] = t < x.tokens ? x.scales[t * groups + k] : 0.0f;
+      }
+    }
+  }
+}
+
+#if HWY_TARGET == HWY_SCALAR
+
+void BlockGemmRows(const WeightView&, const PackedBlocks&, const LinearArgs&, RowRange, int64_t,
+                   int64_t) {}
+
+#else
+
+// Columns per stretch: 512 x 16 int16 of x are 16 KiB of a 32 KiB L1.
+constexpr int64_t kStretchColumns = 512;
+
+// A panel of rows, looked up over one stretch of columns.
+struct CodeTile {
+  const int16_t* values;  // [rows, kStretchColumns]
+  const float* absmax;    // [rows, groups of a stretch]
+  int64_t rows, groups;   // groups in this stretch
+};
+
+// c [rows, tile_columns()] += tile . x for kRows rows and one token group.
+template <int kRows>
+HWY_INLINE void add_group_products(const CodeTile& tile, int64_t row, const int16_t* HWY_RESTRICT x,
+                                   const float* HWY_RESTRICT x_scales, float* HWY_RESTRICT c) {
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t group = 2 * static_cast<int64_t>(hn::Lanes(CodeBytes()));
+  const int64_t stride = kStretchColumns / group;
+  const int16_t* values = tile.values + row * kStretchColumns;
+  const float* absmax = tile.absmax + row * stride;
+  c += row * 2 * lanes;
+  for (int64_t g = 0; g < tile.groups; ++g) {
+    hn::Vec<PairSums> sum0[kRows], sum1[kRows];
+    multiply_pairs<kRows>(values + g * group, kStretchColumns, x + g * group * 2 * lanes, group / 2,
+                          sum0, sum1);
+    const auto scale0 = hn::Load(d, x_scales + g * 2 * lanes);
+    const auto scale1 = hn::Load(d, x_scales + g * 2 * lanes + lanes);
+    HWY_UNROLL(4)
+    for (int r = 0; r < kRows; ++r) {
+      float* to = c + r * 2 * lanes;
+      const auto weight_scale = hn::Set(d, absmax[r * stride + g]);
+      const auto product0 = hn::Mul(hn::ConvertTo(d, sum0[r]), scale0);
+      const auto product1 = hn::Mul(hn::ConvertTo(d, sum1[r]), scale1);
+      hn::Store(hn::MulAdd(product0, weight_scale, hn::Load(d, to)), d, to);
+      hn::Store(hn::MulAdd(product1, weight_scale, hn::Load(d, to + lanes)), d, to + lanes);
+    }
+  }
+}
+
+// Decodes columns [k, k + count) of rows of `range`: int16 values [rows, kStretchColumns], the
+// absmax of each group, and the factor of all sums.
+class CodeRows {
+ public:
+  explicit CodeRows(const WeightView& weight)
+      : weight_(weight), table_(weight.block.codebook, weight.block.largest, kValueLimit) {}
+
+  float unit(int64_t) const { return weight_.block.largest / kValueLimit; }
+
+  void decode(int64_t row, int64_t k, int64_t count, int16_t* HWY_RESTRICT values, float* absmax) {
+    const CodeBytes d8;
+    const CodePairs::D16 d16;
+    const size_t lanes = hn::Lanes(d16);
+    const CodeBlockView& block = weight_.block;
+    const int64_t element = row * weight_.cols + k, group = code_group();
+    for (int64_t i = 0; i < count; i += group) {
+      const CodePairs::Values v = table_.look_up(hn::LoadU(d8, block.codes + (element + i) / 2));
+      hn::Store(v.even0, d16, values + i);
+      hn::Store(v.even1, d16, values + i + lanes);
+      hn::Store(v.odd0, d16, values + i + 2 * lanes);
+      hn::Store(v.odd1, d16, values + i + 3 * lanes);
+    }
+    const int64_t first = element / block.block_size;
+    const int64_t blocks = (element + count - 1) / block.block_size - first + 1;
+    const float* from = absmax_of(block, first, blocks, scratch_);
+    for (int64_t i = 0; i < count; i += group) {
+      *absmax++ = from[(element + i) / block.block_size - first];
+    }
+  }
+
+ private:
+  const WeightView& weight_;
+  const CodePairs table_;
+  std::vector<float> scratch_;
+};
+
+class Int8Rows {
+ public:
+  explicit Int8Rows(const WeightView& weight) : weight_(weight) {}
+
+  float unit(int64_t row) const { return weight_.row_absmax[row] / kInt8Max; }
+
+  void decode(int64_t row, int64_t k, int64_t count, int16_t* HWY_RESTRICT values, float* absmax) {
+    const int8_t* from = static_cast<const int8_t*>(weight_.elements) + row * weight_.cols + k;
+    std::copy_n(from, count, values);
+    std::fill_n(absmax, count / code_group(), 1.0f);
+  }
+
+ private:
+  const WeightView& weight_;
+};
+
+template <class Rows>
+void multiply_blocks(const WeightView& weight, Rows rows_of, const PackedBlocks& x,
+                     const LinearArgs& args, RowRange range, int64_t token_begin,
+                     int64_t token_end) {
+  const int64_t width = tile_columns(), group = code_group(), cols = weight.cols;
+  const int64_t rows = range.end - range.begin, first = token_begin / width;
+  const int64_t token_groups = (token_end - token_begin + width - 1) / width;
+  const int64_t stride = kStretchColumns / group;
+  const auto sums =  // [token_groups, rows, width]
+      hwy::AllocateAligned<float>(static_cast<size_t>(token_groups * rows * width));
+  const auto values = hwy::AllocateAligned<int16_t>(static_cast<size_t>(rows * kStretchColumns));
+  const auto absmax = hwy::AllocateAligned<float>(static_cast<size_t>(rows * stride));
+  std::fill_n(sums.get(), token_groups * rows * width, 0.0f);
+  for (int64_t k = 0; k < cols; k += kStretchColumns) {
+    const int64_t count = std::min(kStretchColumns, cols - k);
+    for (int64_t r = 0; r < rows; ++r) {
+      rows_of.decode(range.begin + r, k, count, values.get() + r * kStretchColumns,
+                     absmax.get() + r * stride);
+    }
+    const CodeTile tile{values.get(), absmax.get(), rows, count / group};
+    for (int64_t t = 0; t < token_groups; ++t) {
+      const int16_t* codes = x.codes + ((first + t) * cols + k) * width;
+      const float* scales = x.scales + ((first + t) * (cols / group) + k / group) * width;
+      float* c = sums.get() + t * rows * width;
+      int64_t r = 0;
+      for (; r + kPairRows <= rows; r += kPairRows) {
+        add_group_products<kPairRows>(tile, r, codes, scales, c);
+      }
+      for (; r < rows; ++r) add_group_products<1>(tile, r, codes, scales, c);
+    }
+  }
+  for (int64_t t = token_begin; t < token_end; ++t) {
+    const float* from = sums.get() + (t - token_begin) / width * rows * width + t % width;
+    float* out = args.y + t * weight.rows + range.begin;
+    for (int64_t r = 0; r < rows; ++r) {
+      out[r] = from[r * width] * rows_of.unit(range.begin + r) +
+               (args.bias ? args.bias[range.begin + r] : 0.0f);
+    }
+  }
+}
+
+void BlockGemmRows(const WeightView& weight, const PackedBlocks& x, const LinearArgs& args,
+                   RowRange range, int64_t token_begin, int64_t token_end) {
+  if (weight.layout == Layout::kInt8Row) {
+    return multiply_blocks(weight, Int8Rows(weight), x, args, range, token_begin, token_end);
+  }
+  multiply_blocks(weight, CodeRows(weight), x, args, range, token_begin, token_end);
+}
+
+#endif  // HWY_TARGET == HWY_SCALAR
+
+}  // namespace nibble::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace nibble::cpu {
+HWY_EXPORT(BlockGemmPack);
+HWY_EXPORT(BlockGemmRows);
+
+bool can_multiply_blocks(const WeightView& weight) {
+  if (weight.layout == Layout::kInt8Row) {
+    return code_group() > 0 && weight.cols > 0 && weight.cols % code_group() == 0;
+  }
+  return weight.layout == Layout::kCodeBlock && can_dot_code_rows(weight) &&
+         weight.block.block_size % code_group() == 0;
+}
+
+BlockActivations quantize_for_block_gemm(ThreadPool& pool, const WeightView& weight,
+                                         const LinearArgs& args) {
+  const bool int8 = weight.layout == Layout::kInt8Row;
+  return quantize_blocks(pool, args.x, args.tokens, weight.cols,
+                         int8 ? kInt8RowActivationLimit : kValueLimit,
+                         int8 ? BlockOrder::kColumns : BlockOrder::kCodes);
+}
+
+void block_gemm_pack(const BlockActivations& x, int64_t begin, int64_t end, int16_t* codes,
+                     float* scales) {
+  HWY_DYNAMIC_DISPATCH(BlockGemmPack)(x, begin, end, codes, scales);
+}
+
+void block_gemm_rows(const WeightView& weight, const PackedBlocks& x, const LinearArgs& args,
+                     RowRange range, int64_t token_begin, int64_t token_end) {
+  HWY_DYNAMIC_DISPATCH(BlockGemmRows)(weight, x, args, range, token_begin, token_end);
+}
+}  // namespace nibble::cpu
+#endif
