@@ -31,9 +31,7 @@ struct Source {
         repeated(repeated_weights(checkpoint, config_json)) {}
 
   std::string config_file() const { return (checkpoint.folder() / "config.json").string(); }
-  bool is_quantized() const {
-    return names_quantization(checkpoint.folder(), config.quantization);
-  }
+  bool is_quantized() const { return names_quantization(checkpoint.folder(), config.quantization); }
   std::string quantization_file() const {
     return nibble::quantization_file(checkpoint.folder(), config.quantization).string();
   }

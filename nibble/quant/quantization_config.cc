@@ -83,8 +83,7 @@ std::filesystem::path quantization_file(const std::filesystem::path& folder,
 }
 
 bool names_quantization(const std::filesystem::path& folder, const Json& in_config) {
-  return !in_config.is_null() ||
-         quantization_file(folder, in_config).filename() != kConfigFile;
+  return !in_config.is_null() || quantization_file(folder, in_config).filename() != kConfigFile;
 }
 
 std::optional<QuantizationConfig> find_quantization_config(const std::filesystem::path& folder,
