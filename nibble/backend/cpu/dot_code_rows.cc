@@ -118,7 +118,8 @@ void dot_rows_of(const WeightView& weight, const BlockActivations& x, const Line
   const CodePairs table(block.codebook, block.largest, kDotValueLimit);
   const float unit = block.largest / kDotValueLimit;
   const int64_t cols = weight.cols, group = code_group();
-  const int64_t groups = cols / group, groups_per_block = block.block_size / group;
+  const int64_t groups = cols / group;
+  const int64_t groups_per_block = std::max<int64_t>(1, block.block_size / group);
   const int64_t first = range.begin * cols / block.block_size;
   const int64_t last = (range.end * cols - 1) / block.block_size;
   std::vector<float> scratch;
