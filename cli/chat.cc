@@ -27,6 +27,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int64_t kDefaultNewTokensOfChat = 1024;
+constexpr int64_t kKeptSequences =
+    1;  // what was said so far, so that a turn reads only what is new
 
 struct ChatOptions {
   std::string model, system;
@@ -47,7 +49,7 @@ class Conversation {
         config_(generation_config(options.model, options.generation, kDefaultNewTokensOfChat)),
         progress_(options.common.quiet),
         opened_(open_for(options.model, options.loading, options.common, &progress_)),
-        generator_(*opened_.model, tokenizer_, *opened_.backend) {
+        generator_(*opened_.model, tokenizer_, *opened_.backend, kKeptSequences) {
     reset();
   }
 
@@ -73,6 +75,7 @@ class Conversation {
       TextResult result = generator_.generate({prompt}, config_, generator_options);
       timings_ = result.timings;
       new_tokens_ = static_cast<int64_t>(result.sequences[0].ids.size());
+      all_timings_.push_back(timings_json(result.timings));
       if (result.sequences[0].finish == FinishReason::kContextFull) {
         warn("stopped early: the model's context is full");
       }
@@ -80,6 +83,7 @@ class Conversation {
       if (!typed_) throw;
       clear_interrupt();  // at the terminal Ctrl-C ends the answer, not the conversation
       timings_.reset();
+      all_timings_.push_back(nullptr);
     }
     if (!options_.common.json) print("\n");
     asked.push_back({{"role", "assistant"}, {"content", said}});
@@ -88,6 +92,7 @@ class Conversation {
   }
 
   const Json& messages() const { return messages_; }
+  const Json& timings() const { return all_timings_; }  // of each answer
 
  private:
   const ChatOptions& options_;
@@ -99,7 +104,7 @@ class Conversation {
   ProgressBar progress_;
   OpenedModel opened_;
   TextGenerator generator_;
-  Json messages_;
+  Json messages_, all_timings_ = Json::array();
   std::optional<GenerationTimings> timings_;
   int64_t new_tokens_ = 0;
 };
@@ -141,7 +146,9 @@ void chat(const ChatOptions& options) {
       fmt::print(stderr, "nibble: {}\n", error.what());  // the conversation goes on
     }
   }
-  if (options.common.json) print_json({{"messages", conversation.messages()}});
+  if (options.common.json) {
+    print_json({{"messages", conversation.messages()}, {"timings", conversation.timings()}});
+  }
 }
 
 }  // namespace
@@ -151,7 +158,7 @@ void add_chat_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("chat", "Talk with a model through its chat template");
   command->footer(
       "\nOn a terminal: a conversation with history. From a pipe: each line is the next message.\n"
-      "With --json: all messages as one document at the end.\n\n"
+      "With --json: all messages, and the timings of each answer, as one document at the end.\n\n"
       "Examples:\n"
       "  nibble chat model --system \"Answer in one sentence.\"\n"
       "  printf 'Hello!\\nWhat did I just say?\\n' | nibble chat model --temperature 0\n");

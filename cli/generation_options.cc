@@ -63,6 +63,7 @@ GenerationConfig generation_config(const std::string& folder, const GenerationOp
 
 nlohmann::ordered_json timings_json(const GenerationTimings& timings) {
   return {{"prompt_tokens", timings.prompt_tokens},
+          {"reused_tokens", timings.reused_tokens},
           {"decode_tokens", timings.decode_tokens},
           {"prefill_seconds", timings.prefill_seconds},
           {"decode_seconds", timings.decode_seconds},
@@ -71,9 +72,10 @@ nlohmann::ordered_json timings_json(const GenerationTimings& timings) {
 }
 
 std::string timings_line(const GenerationTimings& timings, int64_t new_tokens) {
-  std::string line =
-      fmt::format("prompt {} tokens, {:.1f} tokens/s; generated {} tokens", timings.prompt_tokens,
-                  timings.prefill_tokens_per_second(), new_tokens);
+  std::string line = fmt::format("prompt {} tokens", timings.prompt_tokens);
+  if (timings.reused_tokens > 0) line += fmt::format(" ({} reused)", timings.reused_tokens);
+  line += fmt::format(", {:.1f} tokens/s; generated {} tokens", timings.prefill_tokens_per_second(),
+                      new_tokens);
   if (timings.decode_tokens > 0) {
     line += fmt::format(", {:.1f} tokens/s", timings.decode_tokens_per_second());
   }

@@ -32,7 +32,7 @@ GenerationConfig generation_config(const std::string& folder, const GenerationOp
                                    int64_t default_new_tokens);
 
 nlohmann::ordered_json timings_json(const GenerationTimings& timings);
-// "prompt 12 tokens, 345.6 tokens/s; generated 99 tokens, 56.7 tokens/s"
+// "prompt 12 tokens (8 reused), 345.6 tokens/s; generated 99 tokens, 56.7 tokens/s"
 std::string timings_line(const GenerationTimings& timings, int64_t new_tokens);
 
 }  // namespace nibble::cli

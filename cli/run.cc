@@ -106,7 +106,7 @@ void run(const RunOptions& options) {
     throw_if_interrupted();
     if (stream && !text.empty()) print(text);
   };
-  const TextGenerator generator(*opened.model, tokenizer, *opened.backend);
+  TextGenerator generator(*opened.model, tokenizer, *opened.backend);
   const TextResult result = generator.generate(prompts, config, generator_options);
   print_result(options, result);
 

@@ -1,214 +1,128 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/generate/generator.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <chrono>
-#include <memory>
+#include <limits>
 
 #include "nibble/base/error.h"
-#include "nibble/generate/sampler.h"
 
 namespace nibble {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+SchedulerOptions options_for_batches(int64_t kept_sequences) {
+  SchedulerOptions options;
+  options.max_sequences = std::numeric_limits<int64_t>::max();  // a batch is as large as it is
+  options.max_kept_sequences = kept_sequences;
+  return options;
 }
 
-struct Running {
-  int64_t index;             // in the batch
-  std::vector<int32_t> ids;  // prompt and new tokens
-  int64_t limit;             // of ids.size()
-  FinishReason at_limit;
-  Sampler sampler;
-  int64_t cached = -1;   // sequence id in the cache; -1: none yet
-  int64_t in_cache = 0;  // leading ids that the cache holds
-  int32_t next = -1;     // sampled, not yet in ids
-};
-
-// One call of generate().
-class Run {
+// One call of generate(). Leaves nothing in the scheduler, however it ends.
+class BatchRun {
  public:
-  Run(const Model& model, Backend& backend, const GenerationConfig& config,
-      const GeneratorOptions& options)
-      : model_(model),
-        config_(config),
-        options_(options),
-        stream_(backend.new_stream()),
-        ctx_{backend, *stream_},
-        cache_(model.new_cache()) {}
+  BatchRun(Scheduler& scheduler, const GeneratorOptions& options)
+      : scheduler_(scheduler), options_(options) {}
+  BatchRun(const BatchRun&) = delete;
+  BatchRun& operator=(const BatchRun&) = delete;
+  ~BatchRun() {
+    for (const int64_t id : ids_) scheduler_.cancel(id);
+  }
 
-  void start(const std::vector<std::vector<int32_t>>& prompts);
+  void start(const std::vector<std::vector<int32_t>>& prompts, const GenerationConfig& config);
   GenerationResult run();
 
  private:
-  void forward(Progress* progress);
-  void pass(const TokenBatch& batch, const std::vector<Running*>& rows);
-  void accept_tokens();
-  bool ended(const Running& sequence, int32_t id, FinishReason& why) const;
+  void count(const SchedulerPass& pass, double seconds);
+  void show_progress(const SchedulerPass& pass);
+  void accept(const SequenceEvent& event);
 
-  const Model& model_;
-  const GenerationConfig& config_;
+  Scheduler& scheduler_;
   const GeneratorOptions& options_;
-  std::unique_ptr<Stream> stream_;
-  Context ctx_;
-  KvCache cache_;
-  std::vector<std::unique_ptr<Running>> running_;
+  std::vector<int64_t> ids_;  // in the scheduler, one after the other
+  int64_t unread_ = 0;        // prompt tokens
   GenerationResult result_;
 };
 
-void Run::start(const std::vector<std::vector<int32_t>>& prompts) {
+void BatchRun::start(const std::vector<std::vector<int32_t>>& prompts,
+                     const GenerationConfig& config) {
   if (prompts.empty()) throw Error("nothing to generate: the batch is empty");
-  result_.sequences.resize(prompts.size());
-  const int64_t context = model_.config().max_position_embeddings;
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    const int64_t length = static_cast<int64_t>(prompts[i].size());
-    if (length == 0) {
-      throw Error("the prompt has no tokens")
-          .hint("give some text: this tokenizer adds no token that could begin a sequence");
-    }
-    if (length >= context) {
-      throw Error("the prompt does not fit into the model's context")
-          .expected(fmt::format("fewer than {} tokens (max_position_embeddings)", context))
-          .got(fmt::format("{}", length));
-    }
-    const int64_t wanted = config_.new_tokens_after(length);
-    const bool context_first = wanted > context - length;
-    running_.push_back(std::make_unique<Running>(Running{
-        static_cast<int64_t>(i), prompts[i], context_first ? context : length + wanted,
-        context_first ? FinishReason::kContextFull : FinishReason::kLength, Sampler(config_)}));
-    result_.timings.prompt_tokens += length;
+  ids_.reserve(prompts.size());
+  for (const std::vector<int32_t>& prompt : prompts) {
+    ids_.push_back(scheduler_.add(prompt, config));
+    unread_ += static_cast<int64_t>(prompt.size());
   }
+  result_.sequences.resize(prompts.size());
+  result_.timings.prompt_tokens = unread_;
 }
 
-GenerationResult Run::run() {
-  Clock::time_point start = Clock::now();
-  if (options_.progress) {
-    options_.progress->begin("reading the prompt", result_.timings.prompt_tokens);
+GenerationResult BatchRun::run() {
+  if (options_.progress) options_.progress->begin("reading the prompt", unread_);
+  while (!scheduler_.idle()) {
+    const Clock::time_point start = Clock::now();
+    const SchedulerPass pass = scheduler_.step(options_.prefill_chunk);
+    count(pass, std::chrono::duration<double>(Clock::now() - start).count());
+    show_progress(pass);
+    for (const SequenceEvent& event : pass.events) accept(event);
   }
-  forward(options_.progress);
-  if (options_.progress) options_.progress->end();
-  result_.timings.prefill_seconds = seconds_since(start);
-  accept_tokens();
-
-  start = Clock::now();
-  while (!running_.empty()) {
-    forward(nullptr);
-    result_.timings.decode_tokens += static_cast<int64_t>(running_.size());
-    accept_tokens();
-  }
-  result_.timings.decode_seconds = seconds_since(start);
   return std::move(result_);
 }
 
-// Brings the cache up to all ids of every running sequence, in passes of bounded size, and samples
-// the next token of each.
-void Run::forward(Progress* progress) {
-  TokenBatch batch;
-  std::vector<Running*> rows;  // of the batch's slices; null where more of a prompt follows
-  const int64_t chunk = std::max<int64_t>(1, options_.prefill_chunk);
-  const auto flush = [&] {
-    if (batch.tokens() == 0) return;
-    pass(batch, rows);
-    if (progress) progress->advance(batch.tokens(), {});
-    batch = {};
-    rows.clear();
-  };
-  for (const auto& sequence : running_) {
-    if (!config_.use_cache && sequence->cached >= 0) {
-      cache_.drop(sequence->cached);
-      sequence->cached = -1;
-      sequence->in_cache = 0;
-    }
-    if (sequence->cached < 0) sequence->cached = cache_.add_sequence();
-    const int64_t length = static_cast<int64_t>(sequence->ids.size());
-    while (sequence->in_cache < length) {
-      const int64_t count = std::min(length - sequence->in_cache, chunk - batch.tokens());
-      const auto begin = sequence->ids.begin() + sequence->in_cache;
-      batch.add(sequence->cached, {begin, begin + count});
-      sequence->in_cache += count;
-      rows.push_back(sequence->in_cache == length ? sequence.get() : nullptr);
-      if (batch.tokens() == chunk) flush();
-    }
-  }
-  flush();
+void BatchRun::count(const SchedulerPass& pass, double seconds) {
+  GenerationTimings& timings = result_.timings;
+  const double for_prompts = static_cast<double>(pass.prompt_tokens) /
+                             static_cast<double>(pass.prompt_tokens + pass.decode_tokens);
+  timings.prefill_seconds += seconds * for_prompts;
+  timings.decode_seconds += seconds * (1 - for_prompts);
+  for (const SequenceEvent& event : pass.events) timings.reused_tokens += event.reused_tokens;
 }
 
-void Run::pass(const TokenBatch& batch, const std::vector<Running*>& rows) {
-  const Tensor on_device = model_.forward(ctx_, batch, cache_, LogitsOf::kLastOfSlices);
-  const Tensor logits = ctx_.backend.download(ctx_.stream, on_device);
-  ctx_.stream.synchronize();
-  const std::span<const float> values = logits.data<float>();
-  const size_t vocab = static_cast<size_t>(logits.dim(-1));
-  for (size_t row = 0; row < rows.size(); ++row) {
-    if (!rows[row]) continue;
-    rows[row]->next = rows[row]->sampler.next(values.subspan(row * vocab, vocab), rows[row]->ids);
-  }
+// Ends with the last prompt token, before any text that follows it is shown.
+void BatchRun::show_progress(const SchedulerPass& pass) {
+  if (!options_.progress || unread_ == 0) return;
+  int64_t reused = 0;
+  for (const SequenceEvent& event : pass.events) reused += event.reused_tokens;
+  unread_ -= pass.prompt_tokens + reused;
+  if (reused > 0) options_.progress->skip(reused);
+  if (pass.prompt_tokens > 0) options_.progress->advance(pass.prompt_tokens, {});
+  if (unread_ == 0) options_.progress->end();
 }
 
-// Appends the sampled token to each sequence and retires those that end with it.
-void Run::accept_tokens() {
-  for (const auto& sequence : running_) {
-    GeneratedSequence& out = result_.sequences[static_cast<size_t>(sequence->index)];
-    sequence->ids.push_back(sequence->next);
-    out.ids.push_back(sequence->next);
-    if (options_.on_token) options_.on_token(sequence->index, sequence->next);
-    if (ended(*sequence, sequence->next, out.finish)) {
-      cache_.drop(sequence->cached);
-      sequence->cached = -1;
-    }
+void BatchRun::accept(const SequenceEvent& event) {
+  if (event.error) throw *event.error;
+  const int64_t index = event.id - ids_.front();
+  GeneratedSequence& sequence = result_.sequences[static_cast<size_t>(index)];
+  if (!sequence.ids.empty()) ++result_.timings.decode_tokens;
+  sequence.ids.push_back(event.token);
+  if (options_.on_token) options_.on_token(index, event.token);
+  if (event.finish == FinishReason::kEndOfSequence || !options_.is_complete ||
+      !options_.is_complete(index)) {
+    if (event.finish) sequence.finish = *event.finish;
+    return;
   }
-  std::erase_if(running_, [](const auto& sequence) { return sequence->cached < 0; });
-}
-
-bool Run::ended(const Running& sequence, int32_t id, FinishReason& why) const {
-  const auto& eos = config_.eos_token_id;
-  if (std::find(eos.begin(), eos.end(), id) != eos.end()) {
-    why = FinishReason::kEndOfSequence;
-    return true;
-  }
-  if (options_.is_complete && options_.is_complete(sequence.index)) {
-    why = FinishReason::kStopString;
-    return true;
-  }
-  why = sequence.at_limit;
-  return static_cast<int64_t>(sequence.ids.size()) >= sequence.limit;
+  sequence.finish = FinishReason::kStopString;
+  scheduler_.cancel(event.id);
 }
 
 }  // namespace
 
-std::string_view finish_reason_name(FinishReason reason) {
-  switch (reason) {
-    case FinishReason::kEndOfSequence:
-      return "eos";
-    case FinishReason::kStopString:
-      return "stop";
-    case FinishReason::kLength:
-      return "length";
-    case FinishReason::kContextFull:
-      return "context";
-  }
-  return "";
-}
-
 double GenerationTimings::prefill_tokens_per_second() const {
-  return prefill_seconds > 0 ? static_cast<double>(prompt_tokens) / prefill_seconds : 0;
+  const double computed = static_cast<double>(prompt_tokens - reused_tokens);
+  return prefill_seconds > 0 ? computed / prefill_seconds : 0;
 }
 
 double GenerationTimings::decode_tokens_per_second() const {
   return decode_seconds > 0 ? static_cast<double>(decode_tokens) / decode_seconds : 0;
 }
 
+Generator::Generator(const Model& model, Backend& backend, int64_t kept_sequences)
+    : scheduler_(model, backend, options_for_batches(kept_sequences)) {}
+
 GenerationResult Generator::generate(const std::vector<std::vector<int32_t>>& prompts,
                                      const GenerationConfig& config,
-                                     const GeneratorOptions& options) const {
-  config.validate();
-  Run run(model_, backend_, config, options);
-  run.start(prompts);
+                                     const GeneratorOptions& options) {
+  BatchRun run(scheduler_, options);
+  run.start(prompts, config);
   return run.run();
 }
 

@@ -61,7 +61,7 @@ class TextStream {
 
 TextResult TextGenerator::generate(const std::vector<std::vector<int32_t>>& prompts,
                                    const GenerationConfig& config,
-                                   const TextGeneratorOptions& options) const {
+                                   const TextGeneratorOptions& options) {
   std::vector<std::unique_ptr<TextStream>> streams;
   for (const auto& prompt : prompts) {
     streams.push_back(std::make_unique<TextStream>(tokenizer_, prompt, config.stop_strings));

@@ -29,7 +29,7 @@ struct TextResult {
 };
 
 struct TextGeneratorOptions {
-  int64_t prefill_chunk = 512;  // see GeneratorOptions
+  int64_t prefill_chunk = kPrefillChunk;  // see GeneratorOptions
   // Called for each new token with the characters that it completes, possibly none.
   std::function<void(int64_t sequence, std::string_view text)> on_text;
   Progress* progress = nullptr;
@@ -37,14 +37,14 @@ struct TextGeneratorOptions {
 
 class TextGenerator {
  public:
-  // Model and backend must outlive the generator.
-  TextGenerator(const Model& model, std::shared_ptr<const Tokenizer> tokenizer, Backend& backend)
-      : tokenizer_(std::move(tokenizer)), generator_(model, backend) {}
+  // Model and backend must outlive the generator; kept_sequences as in Generator.
+  TextGenerator(const Model& model, std::shared_ptr<const Tokenizer> tokenizer, Backend& backend,
+                int64_t kept_sequences = 0)
+      : tokenizer_(std::move(tokenizer)), generator_(model, backend, kept_sequences) {}
 
-  // Throws Error as Generator::generate() does.
+  // Throws Error as Generator::generate() does, and can go on after it as that can.
   TextResult generate(const std::vector<std::vector<int32_t>>& prompts,
-                      const GenerationConfig& config,
-                      const TextGeneratorOptions& options = {}) const;
+                      const GenerationConfig& config, const TextGeneratorOptions& options = {});
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;

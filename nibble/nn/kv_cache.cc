@@ -30,6 +30,12 @@ Tensor copy_cache(Context& ctx, const Tensor& from, int64_t length, const Shape&
   return to;
 }
 
+void check_length(const char* what_failed, int64_t length, int64_t longest) {
+  if (length < 0 || length > longest) {
+    throw Error(what_failed).expected(fmt::format("0 to {}", longest)).got(std::to_string(length));
+  }
+}
+
 void check_batch(const TokenBatch& batch) {
   int64_t end = 0;
   std::set<int64_t> seen;
@@ -66,14 +72,20 @@ int64_t KvCache::add_sequence() {
   return next_id_++;
 }
 
-int64_t KvCache::fork(Context& ctx, int64_t sequence) {
+int64_t KvCache::fork(Context& ctx, int64_t sequence, int64_t length) {
   const Sequence& from = at(sequence);
-  Sequence copy{from.length, from.capacity, {}, {}};
-  for (const Tensor& keys : from.keys) {
-    copy.keys.push_back(copy_cache(ctx, keys, from.length, keys.shape()));
-  }
-  for (const Tensor& values : from.values) {
-    copy.values.push_back(copy_cache(ctx, values, from.length, values.shape()));
+  check_length("cannot fork a sequence at this length", length, from.length);
+  Sequence copy;
+  if (length > 0) {
+    copy.length = length;
+    copy.capacity = std::max(length, kFirstCapacity);
+    const Shape shape{kv_heads_, copy.capacity, head_dim_};
+    for (const Tensor& keys : from.keys) {
+      copy.keys.push_back(copy_cache(ctx, keys, length, shape));
+    }
+    for (const Tensor& values : from.values) {
+      copy.values.push_back(copy_cache(ctx, values, length, shape));
+    }
   }
   sequences_[next_id_] = std::move(copy);
   return next_id_++;
@@ -86,11 +98,7 @@ void KvCache::drop(int64_t sequence) {
 
 void KvCache::truncate(int64_t sequence, int64_t length) {
   Sequence& cut = at(sequence);
-  if (length < 0 || length > cut.length) {
-    throw Error("cannot cut a sequence to this length")
-        .expected(fmt::format("0 to {}", cut.length))
-        .got(std::to_string(length));
-  }
+  check_length("cannot cut a sequence to this length", length, cut.length);
   cut.length = length;
 }
 

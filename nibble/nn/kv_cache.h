@@ -32,9 +32,10 @@ class KvCache {
  public:
   KvCache(int64_t layers, int64_t kv_heads, int64_t head_dim);
 
-  int64_t add_sequence();                        // returns its id; length 0
-  int64_t fork(Context& ctx, int64_t sequence);  // a copy that continues on its own
-  void drop(int64_t sequence);                   // frees its memory
+  int64_t add_sequence();  // returns its id; length 0
+  // A copy of the first `length` positions that continues on its own.
+  int64_t fork(Context& ctx, int64_t sequence, int64_t length);
+  void drop(int64_t sequence);  // frees its memory
   void truncate(int64_t sequence, int64_t length);
   int64_t length(int64_t sequence) const;
   int64_t bytes() const;

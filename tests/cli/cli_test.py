@@ -233,6 +233,10 @@ class Chat(CliTest):
                            "--quiet", stdin="Hello\nAgain").stdout
         answers = [m["content"] for m in document["messages"] if m["role"] == "assistant"]
         self.assertEqual(text, "".join(answer + "\n" for answer in answers))
+        # A turn reads what the one before did not.
+        first, second = document["timings"]
+        self.assertEqual(first["reused_tokens"], 0)
+        self.assertGreaterEqual(second["reused_tokens"], first["prompt_tokens"])
 
     def test_a_model_without_a_template_says_so(self):
         bare = shutil.copytree(self.model, self.folder / "bare")

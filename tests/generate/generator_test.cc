@@ -123,6 +123,55 @@ TEST_F(GeneratorTest, TheCallbackSeesEachTokenAndCanStop) {
   EXPECT_EQ(seen, std::vector<int32_t>(ids.begin(), ids.begin() + 4));
 }
 
+TEST_F(GeneratorTest, GoesOnAfterAnInterruptedBatch) {
+  Generator generator(*opened_.model, *opened_.backend, 1);
+  GeneratorOptions options;
+  options.on_token = [](int64_t, int32_t) { throw Interrupted(); };
+  EXPECT_THROW(generator.generate({{1, 40, 50}, {1, 60}}, config_, options), Interrupted);
+  EXPECT_THROW(generator.generate({{1, 40, 50}, {}}, config_), Error);
+  const GenerationResult result = generator.generate({{1, 40, 51}}, config_);
+  ASSERT_EQ(result.sequences.size(), 1u);
+  EXPECT_EQ(result.sequences[0].ids, ids_after({1, 40, 51}));
+}
+
+TEST_F(GeneratorTest, ReadsTheBeginningThatAKeptSequenceHasNotAgain) {
+  Generator generator(*opened_.model, *opened_.backend, 1);
+  std::vector<int32_t> prompt(30);
+  std::iota(prompt.begin(), prompt.end(), 10);
+  const GenerationResult first = generator.generate({prompt}, config_);
+  EXPECT_EQ(first.timings.reused_tokens, 0);
+  const std::vector<int32_t>& answer = first.sequences[0].ids;
+  prompt.insert(prompt.end(), answer.begin(), answer.end());
+  prompt.push_back(50);
+  const GenerationResult second = generator.generate({prompt}, config_);
+  EXPECT_EQ(second.timings.prompt_tokens, 43);
+  EXPECT_EQ(second.timings.reused_tokens, 41);
+  EXPECT_EQ(second.sequences[0].ids, ids_after(prompt));
+}
+
+TEST_F(GeneratorTest, ProgressEndsBeforeTheFirstToken) {
+  struct Recorder : Progress {
+    void begin(std::string_view, int64_t total, Unit) override { left = total; }
+    void advance(int64_t units, std::string_view) override { left -= units; }
+    void skip(int64_t units) override { left -= units; }
+    void end() override { ended = true; }
+    int64_t left = -1;
+    bool ended = false;
+  };
+  Generator generator(*opened_.model, *opened_.backend, 1);
+  std::vector<int32_t> prompt(30);
+  std::iota(prompt.begin(), prompt.end(), 10);
+  for (int run = 0; run < 2; ++run) {  // the second with most of it from the cache
+    Recorder progress;
+    GeneratorOptions options;
+    options.prefill_chunk = 7;
+    options.progress = &progress;
+    options.on_token = [&](int64_t, int32_t) { EXPECT_TRUE(progress.ended); };
+    generator.generate({prompt}, config_, options);
+    EXPECT_EQ(progress.left, 0);
+  }
+}
+
 TEST_F(GeneratorTest, CountsTokensInItsTimings) {
   const GenerationResult result = generate({{1, 40, 50}, {1, 41}});
   EXPECT_EQ(result.timings.prompt_tokens, 5);

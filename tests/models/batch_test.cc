@@ -78,7 +78,7 @@ TEST_P(Batches, ForkedSequencesGoTheirOwnWays) {
   const int64_t first = cache_.add_sequence();
   running_.run(cache_, first, start);
   Context ctx = running_.ctx();
-  const int64_t second = cache_.fork(ctx, first);
+  const int64_t second = cache_.fork(ctx, first, 12);
   EXPECT_EQ(cache_.length(second), 12);
   const auto last_of = [&](int32_t id) {
     std::vector<int32_t> all = start;

@@ -126,14 +126,33 @@ TEST_F(KvCacheTest, TruncateCutsBack) {
 TEST_F(KvCacheTest, ForkCopies) {
   const int64_t first = cache_.add_sequence();
   append(first, {1, 2});
-  const int64_t second = cache_.fork(ctx_, first);
-  const int64_t empty = cache_.fork(ctx_, cache_.add_sequence());
+  const int64_t second = cache_.fork(ctx_, first, 2);
+  const int64_t empty = cache_.fork(ctx_, cache_.add_sequence(), 0);
   append(first, {3});
   append(second, {4});
   expect_span(0, {1, 2, 4});
   append(first, {5});
   expect_span(0, {1, 2, 3, 5});
   EXPECT_EQ(cache_.length(empty), 0);
+}
+
+TEST_F(KvCacheTest, ForkCopiesNoMoreThanAskedFor) {
+  const int64_t first = cache_.add_sequence();
+  append(first, range(0, 500));
+  const int64_t whole = cache_.bytes();
+  const int64_t second = cache_.fork(ctx_, first, 70);
+  EXPECT_EQ(cache_.length(second), 70);
+  EXPECT_LT(cache_.bytes(), whole * 3 / 2);
+  append(second, {900});
+  std::vector<int32_t> expected = range(0, 70);
+  expected.push_back(900);
+  expect_span(0, expected);
+  append(cache_.fork(ctx_, first, 0), {7});
+  expect_span(0, {7});
+  append(first, {901});
+  EXPECT_EQ(spans_[0][0].length, 501);
+  EXPECT_EQ(message_of([&] { cache_.fork(ctx_, second, 72); }),
+            "cannot fork a sequence at this length: expected 0 to 71, got 72");
 }
 
 TEST_F(KvCacheTest, DropFreesMemory) {
