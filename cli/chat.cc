@@ -27,8 +27,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr int64_t kDefaultNewTokensOfChat = 1024;
-constexpr int64_t kKeptSequences =
-    1;  // what was said so far, so that a turn reads only what is new
+// What was said so far stays in the cache, so that a turn reads only what is new.
+constexpr int64_t kKeptSequences = 1;
 
 struct ChatOptions {
   std::string model, system;

@@ -70,8 +70,9 @@ void ProgressBar::begin(std::string_view what, int64_t total, Unit unit) {
 
 void ProgressBar::skip(int64_t units) {
   throw_if_interrupted();
-  done_ = std::min(total_, done_ + units);
-  skipped_ = done_;
+  const int64_t counted = std::min(units, total_ - done_);
+  done_ += counted;
+  skipped_ += counted;
 }
 
 void ProgressBar::advance(int64_t units, std::string_view item) {

@@ -4,8 +4,9 @@
 // checked and outputs allocated, so a backend holds kernels and nothing else. Work on a Stream runs
 // in order; on the CPU it is finished when the call returns.
 //
-// Activations are float32 here. Kernels accumulate in float32 (int32 for int8 x int8), and a result
-// does not depend on the number of threads.
+// Activations are float32 here. Kernels accumulate in float32, or exactly in int32 where both sides
+// are integers: LLM.int8(), and packed weights on the CPU (cpu/block_activations.h). A result does
+// not depend on the number of threads.
 #pragma once
 
 #include <memory>

@@ -16,7 +16,8 @@ class Progress {
   virtual ~Progress() = default;
   virtual void begin(std::string_view /*what*/, int64_t /*total*/, Unit /*unit*/ = Unit::kSteps) {}
   virtual void advance(int64_t /*units*/, std::string_view /*item*/) {}
-  // The same for what an earlier run of a resumed job did: it tells nothing about this one's speed.
+  // The same for units that need no work, done by an earlier run or held by a cache: they tell
+  // nothing about the speed of the rest.
   virtual void skip(int64_t /*units*/) {}
   virtual void end() {}
 };

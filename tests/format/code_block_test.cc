@@ -12,6 +12,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/base/random.h"
+#include "tests/testing/message_of.h"
 
 namespace nibble {
 namespace {
@@ -37,14 +38,7 @@ uint8_t code_at(const Encoded& encoded, size_t i) {
   return i % 2 == 0 ? encoded.codes[i / 2] >> 4 : encoded.codes[i / 2] & 15;
 }
 
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using testing::message_of;
 
 TEST(CodeBlock, CodebooksHaveBitsandbytesBits) {
   const std::array<uint32_t, 16> nf4 = {0xbf800000, 0xbf3239b1, 0xbf066b30, 0xbeca32a0,

@@ -8,18 +8,12 @@
 #include <vector>
 
 #include "nibble/base/error.h"
+#include "tests/testing/message_of.h"
 
 namespace nibble {
 namespace {
 
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using testing::message_of;
 
 Int8Row int8_parts() {
   return {Tensor::from<int8_t>({127, -127, 0, 1, 2, 3}, {2, 3}),

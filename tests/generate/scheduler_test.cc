@@ -11,20 +11,14 @@
 #include "nibble/base/error.h"
 #include "nibble/models/open_model.h"
 #include "tests/generate/tiny_model.h"
+#include "tests/testing/message_of.h"
 
 namespace nibble {
 namespace {
 
 using Ids = std::vector<int32_t>;
 
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using testing::message_of;
 
 Ids range(int32_t begin, int32_t end) {
   Ids ids(static_cast<size_t>(end - begin));

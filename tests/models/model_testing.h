@@ -17,6 +17,7 @@
 #include "nibble/base/error.h"
 #include "nibble/io/safetensors.h"
 #include "nibble/models/open_model.h"
+#include "tests/testing/message_of.h"
 #include "tests/testing/paths.h"
 #include "tests/testing/scratch_folder.h"
 
@@ -86,15 +87,6 @@ inline double max_difference(std::span<const float> a, std::span<const float> b)
     largest = std::isnan(difference) ? INFINITY : std::max(largest, difference);
   }
   return largest;
-}
-
-inline std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace nibble::testing

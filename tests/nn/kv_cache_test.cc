@@ -8,20 +8,14 @@
 
 #include "nibble/backend/reference/reference_backend.h"
 #include "nibble/base/error.h"
+#include "tests/testing/message_of.h"
 
 namespace nibble {
 namespace {
 
 constexpr int64_t kLayers = 2, kHeads = 2, kHeadDim = 3;
 
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using testing::message_of;
 
 class KvCacheTest : public ::testing::Test {
  protected:

@@ -14,6 +14,7 @@
 #include "nibble/backend/reference/reference_backend.h"
 #include "nibble/base/error.h"
 #include "nibble/ops/context.h"
+#include "tests/testing/message_of.h"
 
 namespace nibble::testing {
 
@@ -38,15 +39,6 @@ inline void expect_near(const Tensor& tensor, const std::vector<float>& expected
   const std::vector<float> got = values(tensor);
   ASSERT_EQ(got.size(), expected.size());
   for (size_t i = 0; i < got.size(); ++i) EXPECT_NEAR(got[i], expected[i], tolerance) << i;
-}
-
-inline std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 }  // namespace nibble::testing

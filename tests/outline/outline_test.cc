@@ -8,20 +8,14 @@
 
 #include "nibble/base/error.h"
 #include "nibble/outline/conversion.h"
+#include "tests/testing/message_of.h"
 
 namespace nibble {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using testing::message_of;
 
 int64_t footprint(const Json& config, const char* quantization, HfRelease release) {
   const ModelOutline outline = outline_of(config, "config.json", release);

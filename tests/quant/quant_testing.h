@@ -12,18 +12,12 @@
 #include "nibble/io/checkpoint.h"
 #include "nibble/io/checkpoint_writer.h"
 #include "nibble/quant/scheme.h"
+#include "tests/testing/message_of.h"
 #include "tests/testing/scratch_folder.h"
 
 namespace nibble {
 
-inline std::string message_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using testing::message_of;
 
 // A checkpoint in a folder of its own, which lives as long as this.
 class TemporaryCheckpoint {

@@ -60,7 +60,7 @@ constexpr int64_t kStretchColumns = 512;
 struct CodeTile {
   const int16_t* values;  // [rows, kStretchColumns]
   const float* absmax;    // [rows, groups of a stretch]
-  int64_t rows, groups;   // groups in this stretch
+  int64_t groups;         // in this stretch
 };
 
 // c [rows, tile_columns()] += tile . x for kRows rows and one token group.
@@ -92,8 +92,8 @@ HWY_INLINE void add_group_products(const CodeTile& tile, int64_t row, const int1
   }
 }
 
-// Decodes columns [k, k + count) of rows of `range`: int16 values [rows, kStretchColumns], the
-// absmax of each group, and the factor of all sums.
+// The rows of a weight in the form of a tile: decode() gives columns [k, k + count) of one as int16
+// and the absmax of each group, unit() the factor of its sums.
 class CodeRows {
  public:
   explicit CodeRows(const WeightView& weight)
@@ -163,7 +163,7 @@ void multiply_blocks(const WeightView& weight, Rows rows_of, const PackedBlocks&
       rows_of.decode(range.begin + r, k, count, values.get() + r * kStretchColumns,
                      absmax.get() + r * stride);
     }
-    const CodeTile tile{values.get(), absmax.get(), rows, count / group};
+    const CodeTile tile{values.get(), absmax.get(), count / group};
     for (int64_t t = 0; t < token_groups; ++t) {
       const int16_t* codes = x.codes + ((first + t) * cols + k) * width;
       const float* scales = x.scales + ((first + t) * (cols / group) + k / group) * width;
@@ -175,11 +175,13 @@ void multiply_blocks(const WeightView& weight, Rows rows_of, const PackedBlocks&
       for (; r < rows; ++r) add_group_products<1>(tile, r, codes, scales, c);
     }
   }
+  std::vector<float> units(static_cast<size_t>(rows));
+  for (int64_t r = 0; r < rows; ++r) units[static_cast<size_t>(r)] = rows_of.unit(range.begin + r);
   for (int64_t t = token_begin; t < token_end; ++t) {
     const float* from = sums.get() + (t - token_begin) / width * rows * width + t % width;
     float* out = args.y + t * weight.rows + range.begin;
     for (int64_t r = 0; r < rows; ++r) {
-      out[r] = from[r * width] * rows_of.unit(range.begin + r) +
+      out[r] = from[r * width] * units[static_cast<size_t>(r)] +
                (args.bias ? args.bias[range.begin + r] : 0.0f);
     }
   }

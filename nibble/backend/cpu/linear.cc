@@ -22,7 +22,7 @@ constexpr int64_t kTasksPerThread = 4;
 
 // A panel's sums (rows x tokens x 4 bytes) and its decoded tile share the L2 cache.
 constexpr int64_t kPanelTokens = 512;
-constexpr int64_t kPanelRows = 48;  // a multiple of the six rows of the register tile
+constexpr int64_t kPanelRows = 48;  // a multiple of the six and the four rows of the register tiles
 
 int64_t row_grain(const WeightView& weight, int threads) {
   const int64_t bytes = weight.row_bytes();
