@@ -49,40 +49,42 @@ Tensor magnitude_of(Backend& reference, const Weight& weight, const Tensor& x, c
   return y;
 }
 
-// Half a step of x and of the weight's values where the kernels take both as int16, relative to the
-// largest magnitude of their blocks (backend/cpu/block_activations.h). Few tokens are multiplied
-// with 15 bits of a value and 14 of x, many with 5,792 steps each; int8 codes are exact and leave
-// 15 bits to x.
+// How finely the kernels take x and the weight's values where they take both as int16: a group's
+// largest magnitude has `magnitude` steps or fewer, so that all its magnitudes have `sum` together
+// (backend/cpu/block_activations.h), and a codebook's largest value has `value`. Infinite: exact.
 struct Steps {
-  float x = 0.0f, value = 0.0f;
+  float magnitude = INFINITY, sum = INFINITY, value = INFINITY;
 };
 
 Steps steps_of(const Weight& weight, int64_t tokens) {
   if (weight.cols() % 32 != 0) return {};  // not whole vectors of codes: float throughout
   const bool few = tokens <= 8;
   if (weight.layout() == Layout::kCodeBlock) {
-    return few ? Steps{0x1p-15f, 0x1p-16f} : Steps{0.5f / 5792, 0.5f / 5792};
+    return few ? Steps{16383, INFINITY, 16383} : Steps{32767, (1 << 18) - 33, 8191};
   }
   const bool int8 =
       weight.layout() == Layout::kInt8Row && weight.activation_mode() == ActivationMode::kFloat;
-  return int8 && !few ? Steps{0x1p-16f, 0.0f} : Steps{};
+  return int8 && !few ? Steps{.magnitude = 32767} : Steps{};
 }
 
-// [tokens, cols]: the largest magnitude in the 64 columns around each element.
-Tensor block_maxima(const Tensor& x) {
-  constexpr int64_t kBlock = 64;
+// [tokens, cols]: half a step of each element, with groups of 64 columns.
+Tensor half_steps(const Tensor& x, const Steps& steps) {
+  constexpr int64_t kGroup = 64;
   Tensor out = Tensor::empty(DType::kF32, x.shape());
   const int64_t cols = x.dim(1);
   for (int64_t t = 0; t < x.dim(0); ++t) {
     const auto row =
         x.data<float>().subspan(static_cast<size_t>(t * cols), static_cast<size_t>(cols));
-    for (int64_t k = 0; k < cols; ++k) {
-      const int64_t begin = k / kBlock * kBlock, end = std::min(begin + kBlock, cols);
-      float largest = 0.0f;
+    for (int64_t begin = 0; begin < cols; begin += kGroup) {
+      const int64_t end = std::min(begin + kGroup, cols);
+      float largest = 0.0f, sum = 0.0f;
       for (int64_t i = begin; i < end; ++i) {
         largest = std::max(largest, std::fabs(row[static_cast<size_t>(i)]));
+        sum += std::fabs(row[static_cast<size_t>(i)]);
       }
-      out.mutable_data<float>()[static_cast<size_t>(t * cols + k)] = largest;
+      const float step = std::max(largest / steps.magnitude, sum / steps.sum);
+      const auto to = out.mutable_data<float>().subspan(static_cast<size_t>(t * cols));
+      for (int64_t i = begin; i < end; ++i) to[static_cast<size_t>(i)] = step / 2;
     }
   }
   return out;
@@ -120,16 +122,16 @@ class LinearConformance : public CpuTarget {
     const auto bounds = bound.mutable_data<float>();
     for (float& value : bounds) value *= tolerance;
     const Steps steps = steps_of(weight, x.dim(0));
-    const auto add = [&](const Tensor& products, float step) {
-      for (size_t i = 0; i < bounds.size(); ++i) bounds[i] += step * products.data<float>()[i];
+    const auto add = [&](const Tensor& products, float factor) {
+      for (size_t i = 0; i < bounds.size(); ++i) bounds[i] += factor * products.data<float>()[i];
     };
-    if (steps.x > 0.0f) {
+    if (std::isfinite(steps.magnitude)) {
       const Weight magnitudes = Weight::dense(absolute(weight.dequantize(DType::kF32)));
-      add(linear(*reference_, magnitudes, block_maxima(x), Tensor()), steps.x);
+      add(linear(*reference_, magnitudes, half_steps(x, steps), Tensor()), 1.0f);
     }
-    if (steps.value > 0.0f) {
+    if (std::isfinite(steps.value)) {
       add(linear(*reference_, Weight::dense(absmax_matrix(weight)), absolute(x), Tensor()),
-          steps.value);
+          0.5f / steps.value);
     }
     expect_close(linear(*cpu_, weight, x, bias), linear(*reference_, weight, x, bias), bound, 1.0f);
   }
@@ -180,6 +182,28 @@ TEST_P(LinearConformance, KeepsHugeAndTinyValues) {
               kFloatSum);
         if (HasFatalFailure()) return;
       }
+    }
+  }
+}
+
+// The largest codes times groups of equal and of unequal x: sums of int16 products that pass 2^31
+// come out with another sign.
+TEST_P(LinearConformance, SumsTheLargestCodesOfAGroup) {
+  CodeBlock packed;
+  packed.codes = Tensor::from(std::vector<uint8_t>(6 * 128 / 2, 0xff), {6 * 128 / 2});
+  const auto& codebook = codebook_of(QuantType::kNf4);
+  packed.codebook = Tensor::from<float>({codebook.begin(), codebook.end()}, {16});
+  packed.absmax = Tensor::from(std::vector<float>(12, 1.0f), {12});
+  const Weight ones = Weight::code_block(packed, 6, 128, DType::kBF16);
+  for (const int64_t tokens : {1, 4, 8, 9, 40}) {
+    Tensor x = Tensor::empty(DType::kF32, {tokens, 128});
+    for (const int64_t large : {1, 7, 64, 128}) {  // of each token's columns; the rest is small
+      const auto values = x.mutable_data<float>();
+      for (size_t i = 0; i < values.size(); ++i) {
+        values[i] = static_cast<int64_t>(i) % 128 < large ? 3e4f : 1.0f;
+      }
+      check(fmt::format("{} large", large), ones, x, Tensor(), kFloatSum);
+      if (HasFatalFailure()) return;
     }
   }
 }

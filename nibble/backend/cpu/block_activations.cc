@@ -18,38 +18,47 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET == HWY_SCALAR
 
 int64_t GroupOfCodes() { return 0; }
-void QuantizeBlocks(const float*, int64_t, float, BlockOrder, int16_t*, float*) {}
+void QuantizeBlocks(const float*, int64_t, BlockLimits, BlockOrder, int16_t*, float*) {}
 
 #else
 
 int64_t GroupOfCodes() { return 2 * static_cast<int64_t>(hn::Lanes(CodeBytes())); }
 
 // The scale of `count` floats, which are whole vectors.
-HWY_INLINE float scale_of(const float* HWY_RESTRICT x, int64_t count, float limit) {
+HWY_INLINE float scale_of(const float* HWY_RESTRICT x, int64_t count, BlockLimits limits) {
   const hn::Repartition<float, CodeBytes> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  auto largest = hn::Zero(d);
+  auto largest = hn::Zero(d), total = hn::Zero(d);
   // x - x is 0, or NaN for infinity and NaN, which a sum keeps and a maximum may lose.
   auto residue = hn::Zero(d);
   for (int64_t i = 0; i < count; i += lanes) {
     const auto value = hn::LoadU(d, x + i);
-    largest = hn::Max(largest, hn::Abs(value));
+    const auto magnitude = hn::Abs(value);
+    largest = hn::Max(largest, magnitude);
+    total = hn::Add(total, magnitude);
     residue = hn::Add(residue, hn::Sub(value, value));
   }
   const float absmax = hn::GetLane(hn::MaxOfLanes(d, largest));
   if (!hn::AllTrue(d, hn::Eq(residue, hn::Zero(d)))) return std::numeric_limits<float>::quiet_NaN();
   constexpr float kSmallest = 0x1p-100f;  // its inverse times 2^15 is still finite
-  return absmax < kSmallest ? 0.0f : absmax / limit;
+  if (absmax < kSmallest) return 0.0f;
+  const float scale = absmax / static_cast<float>(limits.magnitude);
+  if (limits.sum == 0) return scale;
+  // Each code may be rounded up by a half; one more for the rounding of the sum and the scale.
+  const auto room = static_cast<float>(limits.sum - count / 2 - 1);
+  const float sum = hn::GetLane(hn::SumOfLanes(d, total));
+  // Where the sum overflows, so that it bounds nothing, all magnitudes are as large as the largest.
+  return std::max(scale, std::min(sum / room, absmax * (static_cast<float>(count) / room)));
 }
 
 // One token: codes [cols] and scales [cols / group].
-void QuantizeBlocks(const float* HWY_RESTRICT x, int64_t cols, float limit, BlockOrder order,
+void QuantizeBlocks(const float* HWY_RESTRICT x, int64_t cols, BlockLimits limits, BlockOrder order,
                     int16_t* HWY_RESTRICT codes, float* HWY_RESTRICT scales) {
   const hn::Repartition<int16_t, CodeBytes> d16;
   const hn::Repartition<float, CodeBytes> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d)), group = GroupOfCodes();
   for (int64_t g = 0; g < cols / group; ++g, x += group, codes += group) {
-    scales[g] = scale_of(x, group, limit);
+    scales[g] = scale_of(x, group, limits);
     const auto inverse = hn::Set(d, scales[g] > 0.0f ? 1.0f / scales[g] : 0.0f);
     const auto rounded = [&](int64_t i) {  // elements [i * lanes, (i + 1) * lanes)
       return hn::NearestInt(hn::Mul(hn::LoadU(d, x + i * lanes), inverse));
@@ -87,24 +96,22 @@ HWY_EXPORT(QuantizeBlocks);
 
 int64_t code_group() { return HWY_DYNAMIC_DISPATCH(GroupOfCodes)(); }
 
-BlockActivations quantize_blocks(ThreadPool& pool, const float* x, int64_t tokens, int64_t cols,
-                                 int32_t limit, BlockOrder order) {
+BlockActivations quantize_blocks(ThreadPool& pool, BufferCache& buffers, const float* x,
+                                 int64_t tokens, int64_t cols, BlockLimits limits,
+                                 BlockOrder order) {
   const int64_t groups = cols / code_group();
-  BlockActivations out{
-      .tokens = tokens,
-      .cols = cols,
-      .codes =
-          hwy::AllocateAligned<int16_t>(static_cast<size_t>(std::max<int64_t>(1, tokens * cols))),
-      .scales =
-          hwy::AllocateAligned<float>(static_cast<size_t>(std::max<int64_t>(1, tokens * groups)))};
+  BlockActivations out{.tokens = tokens,
+                       .cols = cols,
+                       .codes = buffers.array<int16_t>(tokens * cols),
+                       .scales = buffers.array<float>(tokens * groups)};
   // Elements per task: a few microseconds of work, well above the cost of handing it out.
   constexpr int64_t kGrain = 16 << 10;
   pool.parallel_for(tokens, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, cols)),
                     [&](int64_t begin, int64_t end) {
                       for (int64_t t = begin; t < end; ++t) {
                         HWY_DYNAMIC_DISPATCH(QuantizeBlocks)
-                        (x + t * cols, cols, static_cast<float>(limit), order,
-                         out.codes.get() + t * cols, out.scales.get() + t * groups);
+                        (x + t * cols, cols, limits, order, out.codes.get() + t * cols,
+                         out.scales.get() + t * groups);
                       }
                     });
   return out;

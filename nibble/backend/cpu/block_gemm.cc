@@ -4,6 +4,8 @@
 // to int16, a stretch of columns at a time, into a tile that stays in cache, and multiplied by all
 // tokens in int16 (block_activations.h). The exact sum over a group of columns becomes a float
 // once, times the scale of x and the absmax of the block.
+#include <hwy/aligned_allocator.h>
+
 #include <algorithm>
 #include <vector>
 
@@ -17,14 +19,16 @@
 
 #include "nibble/backend/cpu/code_pairs-inl.h"
 #include "nibble/backend/cpu/micro_pairs-inl.h"
+#include "nibble/backend/cpu/panel_output-inl.h"
 
 // Shared by all targets, so outside their namespaces and defined once.
 #ifndef NIBBLE_CPU_BLOCK_GEMM_LIMIT_
 #define NIBBLE_CPU_BLOCK_GEMM_LIMIT_
 namespace nibble::cpu {
-// Up to 64 products are summed in an int32 lane. 64 * 5792^2 < 2^31: values of a codebook and x are
-// then off by at most 2^-13.5 of the largest of their blocks. Int8 codes leave all of int16 to x.
-constexpr int32_t kValueLimit = 5792, kInt8RowActivationLimit = 32767;
+// An int32 lane holds the products of all columns of a group: value * sum of |x| < 2^31. Values of
+// a codebook are off by at most 2^-14 of the largest; int8 codes are exact and leave all to x.
+constexpr int32_t kValueLimit = 8191, kActivationLimit = 32767;
+constexpr int64_t kActivationSum = (int64_t{1} << 31) / 8192;
 }  // namespace nibble::cpu
 #endif
 
@@ -40,7 +44,7 @@ void BlockGemmPack(const BlockActivations& x, int64_t begin, int64_t end, int16_
     for (int64_t k = 0; k < groups; ++k) {
       for (int64_t i = 0; i < tile; ++i) {
         const int64_t t = g * tile + i;
-        scales[(g * groups + k) * tile + i] = t < x.tokens ? x.scales[t * groups + k] : 0.0f;
+        scales[(g * groups + k) * tile + i] = t < x.tokens ? x.scales.get()[t * groups + k] : 0.0f;
       }
     }
   }
@@ -54,7 +58,7 @@ void BlockGemmRows(const WeightView&, const PackedBlocks&, const LinearArgs&, Ro
 #else
 
 // Columns per stretch: 512 x 16 int16 of x are 16 KiB of a 32 KiB L1.
-constexpr int64_t kStretchColumns = 512;
+constexpr int64_t kStretchColumns = HWY_TARGET <= HWY_AVX3 ? 256 : 512;
 
 // A panel of rows, looked up over one stretch of columns.
 struct CodeTile {
@@ -80,7 +84,7 @@ HWY_INLINE void add_group_products(const CodeTile& tile, int64_t row, const int1
                           sum0, sum1);
     const auto scale0 = hn::Load(d, x_scales + g * 2 * lanes);
     const auto scale1 = hn::Load(d, x_scales + g * 2 * lanes + lanes);
-    HWY_UNROLL(4)
+    HWY_UNROLL(12)
     for (int r = 0; r < kRows; ++r) {
       float* to = c + r * 2 * lanes;
       const auto weight_scale = hn::Set(d, absmax[r * stride + g]);
@@ -175,16 +179,11 @@ void multiply_blocks(const WeightView& weight, Rows rows_of, const PackedBlocks&
       for (; r < rows; ++r) add_group_products<1>(tile, r, codes, scales, c);
     }
   }
-  std::vector<float> units(static_cast<size_t>(rows));
-  for (int64_t r = 0; r < rows; ++r) units[static_cast<size_t>(r)] = rows_of.unit(range.begin + r);
-  for (int64_t t = token_begin; t < token_end; ++t) {
-    const float* from = sums.get() + (t - token_begin) / width * rows * width + t % width;
-    float* out = args.y + t * weight.rows + range.begin;
-    for (int64_t r = 0; r < rows; ++r) {
-      out[r] = from[r * width] * units[static_cast<size_t>(r)] +
-               (args.bias ? args.bias[range.begin + r] : 0.0f);
-    }
-  }
+  const hn::ScalableTag<float> d;
+  store_panel(args, weight.rows, range, token_begin, token_end, [&](int64_t r, int64_t t) HWY_ATTR {
+    const auto unit = hn::Set(d, rows_of.unit(range.begin + r));
+    return hn::Mul(hn::Load(d, sums.get() + at_panel(rows, r, t)), unit);
+  });
 }
 
 void BlockGemmRows(const WeightView& weight, const PackedBlocks& x, const LinearArgs& args,
@@ -213,12 +212,15 @@ bool can_multiply_blocks(const WeightView& weight) {
          weight.block.block_size % code_group() == 0;
 }
 
-BlockActivations quantize_for_block_gemm(ThreadPool& pool, const WeightView& weight,
-                                         const LinearArgs& args) {
-  const bool int8 = weight.layout == Layout::kInt8Row;
-  return quantize_blocks(pool, args.x, args.tokens, weight.cols,
-                         int8 ? kInt8RowActivationLimit : kValueLimit,
-                         int8 ? BlockOrder::kColumns : BlockOrder::kCodes);
+BlockActivations quantize_for_block_gemm(ThreadPool& pool, BufferCache& buffers,
+                                         const WeightView& weight, const LinearArgs& args) {
+  if (weight.layout == Layout::kInt8Row) {  // 64 * 128 * 32767 < 2^31
+    return quantize_blocks(pool, buffers, args.x, args.tokens, weight.cols,
+                           {.magnitude = kActivationLimit}, BlockOrder::kColumns);
+  }
+  return quantize_blocks(pool, buffers, args.x, args.tokens, weight.cols,
+                         {.magnitude = kActivationLimit, .sum = kActivationSum},
+                         BlockOrder::kCodes);
 }
 
 void block_gemm_pack(const BlockActivations& x, int64_t begin, int64_t end, int16_t* codes,

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "nibble/backend/cpu/buffer_cache.h"
 #include "nibble/backend/cpu/kernels.h"
 #include "nibble/backend/cpu/linear.h"
 #include "nibble/backend/cpu/target.h"
@@ -21,10 +22,11 @@ class CpuBackend final : public Backend {
 
   std::string_view name() const override { return "cpu"; }
   Device device() const override { return {}; }
+  std::shared_ptr<Buffer> allocate(size_t bytes) override { return buffers_.allocate(bytes); }
 
   void linear(Stream&, const PreparedWeight& weight, const Tensor& x, const Tensor& bias,
               Tensor& y) override {
-    cpu::linear(*pool_, weight.weight(),
+    cpu::linear(*pool_, buffers_, weight.weight(),
                 {.x = floats(x),
                  .tokens = x.dim(0),
                  .bias = bias.defined() ? floats(bias) : nullptr,
@@ -91,7 +93,11 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  // More than the activations of a block of a small model for a few hundred tokens.
+  static constexpr size_t kKeptBytes = 64 << 20;
+
   std::shared_ptr<ThreadPool> pool_;
+  cpu::BufferCache buffers_{kKeptBytes};
 };
 
 }  // namespace

@@ -21,8 +21,8 @@
 #ifndef NIBBLE_CPU_DOT_CODE_ROWS_LIMITS_
 #define NIBBLE_CPU_DOT_CODE_ROWS_LIMITS_
 namespace nibble::cpu {
-// Four products of a value and an x are summed in an int32 lane: 4 * 32767 * 16383 < 2^31.
-constexpr int32_t kDotValueLimit = 32767, kDotActivationLimit = 16383;
+// Eight products of a value and an x are summed in an int32 lane: 8 * 16383^2 < 2^31.
+constexpr int32_t kDotValueLimit = 16383, kDotActivationLimit = 16383;
 }  // namespace nibble::cpu
 #endif
 
@@ -47,17 +47,19 @@ HWY_INLINE hn::Vec<Floats> group_product(const CodePairs::Values& w,
   const Sums d32;
   const Floats d;
   const size_t lanes = hn::Lanes(d16);
-  auto rest0 = hn::Zero(d32), rest1 = hn::Zero(d32);  // stay zero on x86, which adds pairs in place
-  auto even = hn::ReorderWidenMulAccumulate(d32, w.even0, hn::Load(d16, x), hn::Zero(d32), rest0);
-  even = hn::ReorderWidenMulAccumulate(d32, w.even1, hn::Load(d16, x + lanes), even, rest0);
-  auto odd = hn::ReorderWidenMulAccumulate(d32, w.odd0, hn::Load(d16, x + 2 * lanes), hn::Zero(d32),
-                                           rest1);
-  odd = hn::ReorderWidenMulAccumulate(d32, w.odd1, hn::Load(d16, x + 3 * lanes), odd, rest1);
+  auto rest = hn::Zero(d32);  // stays zero on x86, which adds pairs in place
+  const auto product = [&](CodePairs::V16 values, size_t from, hn::Vec<Sums> sum) HWY_ATTR {
+    return hn::ReorderWidenMulAccumulate(d32, values, hn::Load(d16, x + from), sum, rest);
+  };
+  auto sum = product(w.even0, 0, hn::Zero(d32));
+  auto odd = product(w.odd0, 2 * lanes, hn::Zero(d32));
+  sum = product(w.even1, lanes, sum);
+  odd = product(w.odd1, 3 * lanes, odd);
+  sum = hn::Add(sum, odd);
 #if !HWY_ARCH_X86
-  even = hn::Add(even, rest0);
-  odd = hn::Add(odd, rest1);
+  sum = hn::Add(sum, rest);
 #endif
-  return hn::Add(hn::ConvertTo(d, even), hn::ConvertTo(d, odd));
+  return hn::ConvertTo(d, sum);
 }
 
 // One weight row and the tokens that it meets.
@@ -97,6 +99,7 @@ HWY_INLINE void dot_row(const CodePairs& table, const CodeRow& row, int64_t grou
       ++absmax;
     }
     for (; g < stop; ++g) {
+      prefetch_weights(codes + g * bytes);
       const CodePairs::Values values = table.look_up(hn::LoadU(d8, codes + g * bytes));
       HWY_UNROLL(4)
       for (int t = 0; t < kTokens; ++t) {
@@ -171,8 +174,10 @@ bool can_dot_code_rows(const WeightView& weight) {
   return weight.block.block_size % group == 0 || weight.block.block_size * 2 == group;
 }
 
-BlockActivations quantize_for_code_rows(ThreadPool& pool, const LinearArgs& args, int64_t cols) {
-  return quantize_blocks(pool, args.x, args.tokens, cols, kDotActivationLimit, BlockOrder::kCodes);
+BlockActivations quantize_for_code_rows(ThreadPool& pool, BufferCache& buffers,
+                                        const LinearArgs& args, int64_t cols) {
+  return quantize_blocks(pool, buffers, args.x, args.tokens, cols,
+                         {.magnitude = kDotActivationLimit}, BlockOrder::kCodes);
 }
 
 void dot_code_rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,

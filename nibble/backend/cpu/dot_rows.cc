@@ -33,6 +33,7 @@ HWY_INLINE void dot(const T* HWY_RESTRICT w, const float* HWY_RESTRICT x, int64_
   }
   int64_t i = 0;
   for (; i + kUnroll * lanes <= cols; i += kUnroll * lanes) {
+    prefetch_weights(w + i);
     HWY_UNROLL(4)
     for (int u = 0; u < kUnroll; ++u) {
       const auto weight = load_floats(d, w + i + u * lanes);

@@ -16,13 +16,15 @@
 #include <hwy/highway.h>
 
 #include "nibble/backend/cpu/micro_gemm-inl.h"
+#include "nibble/backend/cpu/panel_output-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
 
-// The packed stretch of one token group (256 x 16 floats = 16 KiB) must stay in a 32 KiB L1 while
-// the rows of the panel pass by.
-constexpr int64_t kDepth = 256;
+// The packed stretch of one token group (256 x 16 floats) must stay in a 32 KiB L1 while the rows
+// of the panel pass by.
+HWY_INLINE int64_t stretch_columns() { return 4096 / tile_columns(); }
 
 int64_t GemmGroup() { return tile_columns(); }
 
@@ -50,21 +52,23 @@ void GemmRows(const WeightView& weight, const LinearArgs& args, const float* pac
   const int64_t rows = range.end - range.begin, first_group = token_begin / group;
   const int64_t groups = (token_end - token_begin + group - 1) / group;
   // Equal stretches of columns, so that the last one is not a sliver.
-  const int64_t stretches = std::max<int64_t>(1, (cols + kDepth - 1) / kDepth);
+  const int64_t stretches =
+      std::max<int64_t>(1, (cols + stretch_columns() - 1) / stretch_columns());
   const int64_t depth = (cols + stretches - 1) / stretches;
   const auto sums =  // [groups, rows, group]
       hwy::AllocateAligned<float>(static_cast<size_t>(groups * rows * group));
-  const auto tile =  // [rows, depth]
-      hwy::AllocateAligned<float>(static_cast<size_t>(std::max<int64_t>(1, rows * depth)));
+  // A stride known to the compiler saves the registers that would hold its multiples.
+  const int64_t stride = stretch_columns();
+  const auto tile = hwy::AllocateAligned<float>(static_cast<size_t>(rows * stride));
   std::vector<float> absmax;
   for (int64_t stretch = 0; stretch < stretches; ++stretch) {
     const int64_t k = stretch * depth, count = std::min(depth, cols - k);
     for (int64_t r = 0; r < rows; ++r) {
-      decode_columns(weight, range.begin + r, k, count, tile.get() + r * depth, absmax);
+      decode_columns(weight, range.begin + r, k, count, tile.get() + r * stride, absmax);
     }
     for (int64_t g = 0; g < groups; ++g) {
       multiply_rows<2>({.a = tile.get(),
-                        .row_stride = depth,
+                        .row_stride = stride,
                         .k_stride = 1,
                         .b = packed + ((first_group + g) * cols + k) * group,
                         .depth = count,
@@ -74,14 +78,10 @@ void GemmRows(const WeightView& weight, const LinearArgs& args, const float* pac
                        rows);
     }
   }
-  for (int64_t t = token_begin; t < token_end; ++t) {
-    const int64_t g = (t - token_begin) / group, lane = (t - token_begin) % group;
-    const float* from = sums.get() + g * rows * group + lane;
-    float* out = args.y + t * weight.rows + range.begin;
-    for (int64_t r = 0; r < rows; ++r) {
-      out[r] = from[r * group] + (args.bias ? args.bias[range.begin + r] : 0.0f);
-    }
-  }
+  const hn::ScalableTag<float> d;
+  store_panel(args, weight.rows, range, token_begin, token_end, [&](int64_t r, int64_t t) HWY_ATTR {
+    return hn::Load(d, sums.get() + at_panel(rows, r, t));
+  });
 }
 
 }  // namespace nibble::cpu::HWY_NAMESPACE

@@ -33,6 +33,7 @@ HWY_INLINE void int8_dot(const int8_t* HWY_RESTRICT w, const int16_t* HWY_RESTRI
     sum0[t] = sum1[t] = sum2[t] = sum3[t] = hn::Zero(d32);
   }
   for (; i + 2 * lanes <= count; i += 2 * lanes) {
+    prefetch_weights(w + i);
     const auto w0 = hn::PromoteTo(d16, hn::LoadU(d8, w + i));
     const auto w1 = hn::PromoteTo(d16, hn::LoadU(d8, w + i + lanes));
     HWY_UNROLL(4)
@@ -67,7 +68,7 @@ void Int8DotRows(const WeightView& weight, const Int8Activations& x, const Linea
       int64_t totals[4] = {0, 0, 0, 0};
       for (int64_t k = 0; k < weight.cols; k += kChunk) {
         const int64_t count = std::min(kChunk, weight.cols - k);
-        const int16_t* codes = x.codes.data() + t * x.stride + k;
+        const int16_t* codes = x.codes.get() + t * x.stride + k;
         int32_t sums[4] = {0, 0, 0, 0};
         if (step == 4) int8_dot<4>(w + k, codes, x.stride, count, sums);
         if (step == 2) int8_dot<2>(w + k, codes, x.stride, count, sums);

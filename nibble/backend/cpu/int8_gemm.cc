@@ -5,6 +5,8 @@
 #include <hwy/aligned_allocator.h>
 
 #include <algorithm>
+#include <type_traits>
+#include <vector>
 
 #include "nibble/backend/cpu/llm_int8.h"
 
@@ -15,62 +17,96 @@
 
 #include "nibble/backend/cpu/micro_gemm-inl.h"
 #include "nibble/backend/cpu/micro_pairs-inl.h"
+#include "nibble/backend/cpu/panel_output-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Pairs of columns per stretch: 256 x 16 pairs of int16 are 16 KiB of a 32 KiB L1.
-constexpr int64_t kPairs = 256;
+#if HWY_TARGET == HWY_AVX3_DL
+// Four columns a step, the codes of x as unsigned bytes: x + 128, which adds 128 times the sum of a
+// row to each of its results.
+constexpr int64_t kStepColumns = 4, kOffset = 128;
+using Code = uint8_t;
+#else
+// AVX2 has no exact 8-bit multiply-add, so both become int16.
+constexpr int64_t kStepColumns = 2, kOffset = 0;
+using Code = int16_t;
+#endif
+// What a row of the weight is held as, and what a step reads of it.
+using RowCode = std::make_signed_t<Code>;
+// Columns per stretch: what is packed of x for one token group is 16 KiB of a 32 KiB L1.
+HWY_INLINE int64_t stretch_steps() { return (16 << 10) / (4 * tile_columns()); }
 
 void Int8GemmPack(const Int8Activations& x, int64_t begin, int64_t end, int16_t* packed) {
-  pack_pairs(x.codes.data(), x.stride, x.tokens, (x.cols + 1) / 2 * 2, begin, end, packed);
+  const int64_t cols = (x.cols + kStepColumns - 1) / kStepColumns * kStepColumns;
+#if HWY_TARGET == HWY_AVX3_DL
+  pack_quads(x.codes.get(), x.stride, x.tokens, cols, begin, end,
+             reinterpret_cast<uint8_t*>(packed));
+#else
+  pack_pairs(x.codes.get(), x.stride, x.tokens, cols, begin, end, packed);
+#endif
 }
 
-// c [rows, group] += the products of `rows` rows of a [rows, 2 * kPairs] with one token group.
+// c [rows, group] += the products of `rows` rows of a with one token group.
 template <int kRows>
-HWY_INLINE void add_products(const int16_t* a, const int16_t* b, int64_t pairs, int32_t* c) {
+HWY_INLINE void add_products(const RowCode* a, int64_t stride, const Code* b, int64_t steps,
+                             int32_t* c) {
   const PairSums d32;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d32));
   hn::Vec<PairSums> sum0[kRows], sum1[kRows];
-  multiply_pairs<kRows>(a, 2 * kPairs, b, pairs, sum0, sum1);
-  HWY_UNROLL(4)
+#if HWY_TARGET == HWY_AVX3_DL
+  multiply_quads<kRows>(a, stride, b, steps, sum0, sum1);
+#else
+  multiply_pairs<kRows>(a, stride, b, steps, sum0, sum1);
+#endif
+  HWY_UNROLL(12)
   for (int r = 0; r < kRows; ++r, c += 2 * lanes) {
     hn::Store(hn::Add(sum0[r], hn::Load(d32, c)), d32, c);
     hn::Store(hn::Add(sum1[r], hn::Load(d32, c + lanes)), d32, c + lanes);
   }
 }
 
-HWY_INLINE void add_all_products(const int16_t* a, int64_t rows, const int16_t* b, int64_t pairs,
-                                 int32_t* c) {
-  const int64_t group = tile_columns();
-  for (; rows >= kPairRows;
-       rows -= kPairRows, a += kPairRows * 2 * kPairs, c += kPairRows * group) {
-    add_products<kPairRows>(a, b, pairs, c);
-  }
-  for (; rows > 0; --rows, a += 2 * kPairs, c += group) add_products<1>(a, b, pairs, c);
-}
-
 // sums [groups, rows, group] of the exact products.
-void multiply_codes(const WeightView& weight, const int16_t* packed, RowRange range, int64_t groups,
-                    int32_t* sums) {
+void multiply_codes(const WeightView& weight, const int16_t* packed, RowRange range,
+                    int64_t first_group, int64_t groups, int32_t* sums) {
   const int64_t group = tile_columns(), rows = range.end - range.begin;
-  const int64_t cols = weight.cols, all_pairs = (cols + 1) / 2;
-  const auto tile = hwy::AllocateAligned<int16_t>(static_cast<size_t>(rows * 2 * kPairs));
+  const int64_t cols = weight.cols, all_steps = (cols + kStepColumns - 1) / kStepColumns;
+  const int64_t stretch = stretch_steps() * kStepColumns;
+  const Code* codes = reinterpret_cast<const Code*>(packed);
+  const auto tile = hwy::AllocateAligned<RowCode>(static_cast<size_t>(rows * stretch));
+  std::vector<int32_t> row_sums(static_cast<size_t>(rows), 0);
   std::fill_n(sums, groups * rows * group, 0);
-  for (int64_t p = 0; p < all_pairs; p += kPairs) {
-    const int64_t pairs = std::min(kPairs, all_pairs - p);
-    const int64_t count = std::min(2 * pairs, cols - 2 * p);
+  for (int64_t s = 0; s < all_steps; s += stretch_steps()) {
+    const int64_t steps = std::min(stretch_steps(), all_steps - s);
+    const int64_t count = std::min(steps * kStepColumns, cols - s * kStepColumns);
     for (int64_t r = 0; r < rows; ++r) {
       const int8_t* from =
-          static_cast<const int8_t*>(weight.elements) + (range.begin + r) * cols + 2 * p;
-      int16_t* to = tile.get() + r * 2 * kPairs;
-      for (int64_t k = 0; k < count; ++k) to[k] = from[k];
-      if (count < 2 * pairs) to[count] = 0;  // an odd last column
+          static_cast<const int8_t*>(weight.elements) + (range.begin + r) * cols + s * kStepColumns;
+      RowCode* to = tile.get() + r * stretch;
+      int32_t sum = 0;
+      for (int64_t k = 0; k < count; ++k) {
+        to[k] = from[k];
+        sum += from[k];
+      }
+      std::fill(to + count, to + steps * kStepColumns, RowCode{0});
+      row_sums[static_cast<size_t>(r)] += sum;
     }
     for (int64_t g = 0; g < groups; ++g) {
-      add_all_products(tile.get(), rows, packed + (g * all_pairs + p) * 2 * group, pairs,
-                       sums + g * rows * group);
+      const Code* b = codes + ((first_group + g) * all_steps + s) * kStepColumns * group;
+      int32_t* c = sums + g * rows * group;
+      int64_t r = 0;
+      for (; r + kPairRows <= rows; r += kPairRows) {
+        add_products<kPairRows>(tile.get() + r * stretch, stretch, b, steps, c + r * group);
+      }
+      for (; r < rows; ++r)
+        add_products<1>(tile.get() + r * stretch, stretch, b, steps, c + r * group);
+    }
+  }
+  if constexpr (kOffset != 0) {
+    for (int64_t i = 0; i < groups * rows; ++i) {
+      const auto excess = static_cast<int32_t>(kOffset * row_sums[static_cast<size_t>(i % rows)]);
+      for (int64_t lane = 0; lane < group; ++lane) sums[i * group + lane] -= excess;
     }
   }
 }
@@ -111,26 +147,25 @@ void Int8GemmRows(const WeightView& weight, const Int8Activations& x, const Line
   const int64_t outliers = static_cast<int64_t>(x.outlier_columns.size());
   const auto size = static_cast<size_t>(groups * rows * group);
   const auto sums = hwy::AllocateAligned<int32_t>(size);
-  multiply_codes(weight, packed.codes + first_group * ((x.cols + 1) / 2) * 2 * group, range, groups,
-                 sums.get());
-  const auto outlier_sums = hwy::AllocateAligned<float>(size);
+  multiply_codes(weight, packed.codes, range, first_group, groups, sums.get());
+  hwy::AlignedFreeUniquePtr<float[]> outlier_sums;
   if (outliers > 0) {
+    outlier_sums = hwy::AllocateAligned<float>(size);
     multiply_outliers(weight, x.outlier_columns, packed.outliers + first_group * outliers * group,
                       range, groups, outlier_sums.get());
-  } else {
-    std::fill_n(outlier_sums.get(), size, 0.0f);
   }
-  for (int64_t t = token_begin; t < token_end; ++t) {
-    const int64_t g = (t - token_begin) / group, lane = (t - token_begin) % group;
-    const float absmax = x.absmax[static_cast<size_t>(t)];
-    float* out = args.y + t * weight.rows + range.begin;
-    for (int64_t r = 0; r < rows; ++r) {
-      const auto at = static_cast<size_t>((g * rows + r) * group + lane);
-      out[r] = int8_result(static_cast<float>(sums[at]), outlier_sums[at], absmax,
-                           weight.row_absmax[range.begin + r]) +
-               (args.bias ? args.bias[range.begin + r] : 0.0f);
-    }
-  }
+  const hn::ScalableTag<float> d;
+  const PairSums d32;
+  store_panel(args, weight.rows, range, token_begin, token_end, [&](int64_t r, int64_t t) HWY_ATTR {
+    const int64_t at = at_panel(rows, r, t);
+    const float absmax = weight.row_absmax[range.begin + r];
+    const auto scale = hn::Mul(hn::LoadU(d, x.absmax.data() + token_begin + t), hn::Set(d, absmax));
+    const auto codes = hn::Mul(hn::Mul(hn::ConvertTo(d, hn::Load(d32, sums.get() + at)), scale),
+                               hn::Set(d, kInverseInt8MaxSquared));
+    if (outliers == 0) return codes;
+    return hn::Add(codes,
+                   hn::Mul(hn::Load(d, outlier_sums.get() + at), hn::Set(d, absmax / kInt8Max)));
+  });
 }
 
 }  // namespace nibble::cpu::HWY_NAMESPACE

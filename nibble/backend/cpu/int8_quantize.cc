@@ -120,14 +120,14 @@ constexpr int64_t kCodePadding = 32;
 constexpr int64_t kQuantizeGrain = 8192;
 }  // namespace
 
-Int8Activations quantize_activations(ThreadPool& pool, const float* x, int64_t tokens, int64_t cols,
-                                     float threshold) {
+Int8Activations quantize_activations(ThreadPool& pool, BufferCache& buffers, const float* x,
+                                     int64_t tokens, int64_t cols, float threshold) {
   Int8Activations out;
   out.tokens = tokens;
   out.cols = cols;
   out.stride = (cols + kCodePadding - 1) / kCodePadding * kCodePadding;
-  out.codes.assign(static_cast<size_t>(tokens * out.stride), 0);
-  out.absmax.resize(static_cast<size_t>(tokens));
+  out.codes = buffers.array<int16_t>(tokens * out.stride);
+  out.absmax.resize(static_cast<size_t>(tokens) + HWY_MAX_BYTES / sizeof(float), 0.0f);
   const float infinity = std::numeric_limits<float>::infinity();
   const float limit = threshold > 0.0f ? threshold : infinity;
   const int64_t grain = std::max<int64_t>(1, kQuantizeGrain / std::max<int64_t>(1, cols));
@@ -141,7 +141,8 @@ Int8Activations quantize_activations(ThreadPool& pool, const float* x, int64_t t
       const float absmax = HWY_DYNAMIC_DISPATCH(Int8Absmax)(row, cols, limit, has_outlier);
       out.absmax[static_cast<size_t>(t)] = absmax;
       HWY_DYNAMIC_DISPATCH(Int8Codes)
-      (row, cols, absmax > 0.0f ? int8_scale(absmax) : 0.0f, out.codes.data() + t * out.stride);
+      (row, cols, absmax > 0.0f ? int8_scale(absmax) : 0.0f, out.codes.get() + t * out.stride);
+      std::fill_n(out.codes.get() + t * out.stride + cols, out.stride - cols, int16_t{0});
       if (has_outlier) {
         std::lock_guard lock(marks_mutex);
         HWY_DYNAMIC_DISPATCH(Int8MarkOutliers)(row, cols, limit, marks.data());
@@ -153,7 +154,7 @@ Int8Activations quantize_activations(ThreadPool& pool, const float* x, int64_t t
   }
   for (int64_t t = 0; t < tokens; ++t) {
     for (const int64_t col : out.outlier_columns) {
-      out.codes[static_cast<size_t>(t * out.stride + col)] = 0;
+      out.codes.get()[t * out.stride + col] = 0;
       out.outliers.push_back(x[t * cols + col]);
     }
   }

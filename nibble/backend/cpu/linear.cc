@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/backend/cpu/linear.h"
 
-#include <hwy/aligned_allocator.h>
-
 #include <algorithm>
 #include <vector>
 
@@ -55,7 +53,8 @@ void for_panels(ThreadPool& pool, int64_t rows, int64_t tokens, const Kernel& ke
   });
 }
 
-void linear_few(ThreadPool& pool, const WeightView& weight, const LinearArgs& args) {
+void linear_few(ThreadPool& pool, BufferCache& buffers, const WeightView& weight,
+                const LinearArgs& args) {
   if (weight.layout != Layout::kCodeBlock) {
     return for_row_ranges(pool, weight, [&](RowRange range) { dot_rows(weight, args, range); });
   }
@@ -63,30 +62,28 @@ void linear_few(ThreadPool& pool, const WeightView& weight, const LinearArgs& ar
     return for_row_ranges(pool, weight,
                           [&](RowRange range) { dot_decoded_rows(weight, args, range); });
   }
-  const BlockActivations x = quantize_for_code_rows(pool, args, weight.cols);
+  const BlockActivations x = quantize_for_code_rows(pool, buffers, args, weight.cols);
   for_row_ranges(pool, weight, [&](RowRange range) { dot_code_rows(weight, x, args, range); });
 }
 
 // x [tokens, cols] in token groups, padded.
-hwy::AlignedFreeUniquePtr<float[]> pack(ThreadPool& pool, const float* x, int64_t tokens,
-                                        int64_t cols) {
+CachedArray<float> pack(ThreadPool& pool, BufferCache& buffers, const float* x, int64_t tokens,
+                        int64_t cols) {
   const int64_t group = gemm_group();
   const int64_t groups = (tokens + group - 1) / group;
-  auto packed =
-      hwy::AllocateAligned<float>(static_cast<size_t>(std::max<int64_t>(1, groups * cols * group)));
+  auto packed = buffers.array<float>(groups * cols * group);
   pool.parallel_for(groups, 1, [&](int64_t begin, int64_t end) {
     gemm_pack(x, tokens, cols, begin, end, packed.get());
   });
   return packed;
 }
 
-void multiply_blocks(ThreadPool& pool, const WeightView& weight, const LinearArgs& args) {
-  const BlockActivations x = quantize_for_block_gemm(pool, weight, args);
+void multiply_blocks(ThreadPool& pool, BufferCache& buffers, const WeightView& weight,
+                     const LinearArgs& args) {
+  const BlockActivations x = quantize_for_block_gemm(pool, buffers, weight, args);
   const int64_t width = gemm_group(), groups = (args.tokens + width - 1) / width;
-  const auto codes =
-      hwy::AllocateAligned<int16_t>(static_cast<size_t>(groups * width * weight.cols));
-  const auto scales = hwy::AllocateAligned<float>(
-      static_cast<size_t>(groups * width * (weight.cols / code_group())));
+  const auto codes = buffers.array<int16_t>(groups * width * weight.cols);
+  const auto scales = buffers.array<float>(groups * width * (weight.cols / code_group()));
   pool.parallel_for(groups, 1, [&](int64_t begin, int64_t end) {
     block_gemm_pack(x, begin, end, codes.get(), scales.get());
   });
@@ -97,29 +94,30 @@ void multiply_blocks(ThreadPool& pool, const WeightView& weight, const LinearArg
              });
 }
 
-void linear_many(ThreadPool& pool, const WeightView& weight, const LinearArgs& args) {
-  if (can_multiply_blocks(weight)) return multiply_blocks(pool, weight, args);
-  const auto packed = pack(pool, args.x, args.tokens, weight.cols);
+void linear_many(ThreadPool& pool, BufferCache& buffers, const WeightView& weight,
+                 const LinearArgs& args) {
+  if (can_multiply_blocks(weight)) return multiply_blocks(pool, buffers, weight, args);
+  const auto packed = pack(pool, buffers, args.x, args.tokens, weight.cols);
   for_panels(pool, weight.rows, args.tokens,
              [&](RowRange range, int64_t token_begin, int64_t token_end) {
                gemm_rows(weight, args, packed.get(), range, token_begin, token_end);
              });
 }
 
-void linear_int8(ThreadPool& pool, const WeightView& weight, const LinearArgs& args,
-                 float threshold) {
-  const Int8Activations x = quantize_activations(pool, args.x, args.tokens, weight.cols, threshold);
+void linear_int8(ThreadPool& pool, BufferCache& buffers, const WeightView& weight,
+                 const LinearArgs& args, float threshold) {
+  const Int8Activations x =
+      quantize_activations(pool, buffers, args.x, args.tokens, weight.cols, threshold);
   if (args.tokens <= kFewTokens || weight.cols > kMaxInt8GemmCols) {
     return for_row_ranges(pool, weight,
                           [&](RowRange range) { int8_dot_rows(weight, x, args, range); });
   }
   const int64_t group = gemm_group(), groups = (args.tokens + group - 1) / group;
-  const auto codes = hwy::AllocateAligned<int16_t>(
-      static_cast<size_t>(std::max<int64_t>(1, groups * group * ((weight.cols + 1) / 2) * 2)));
+  const auto codes = buffers.array<int16_t>(groups * group * ((weight.cols + 1) / 2) * 2);
   pool.parallel_for(
       groups, 1, [&](int64_t begin, int64_t end) { int8_gemm_pack(x, begin, end, codes.get()); });
-  const auto outliers =
-      pack(pool, x.outliers.data(), args.tokens, static_cast<int64_t>(x.outlier_columns.size()));
+  const auto outliers = pack(pool, buffers, x.outliers.data(), args.tokens,
+                             static_cast<int64_t>(x.outlier_columns.size()));
   const PackedInt8 packed{codes.get(), outliers.get()};
   for_panels(pool, weight.rows, args.tokens,
              [&](RowRange range, int64_t token_begin, int64_t token_end) {
@@ -129,14 +127,14 @@ void linear_int8(ThreadPool& pool, const WeightView& weight, const LinearArgs& a
 
 }  // namespace
 
-void linear(ThreadPool& pool, const Weight& weight, const LinearArgs& args) {
+void linear(ThreadPool& pool, BufferCache& buffers, const Weight& weight, const LinearArgs& args) {
   const WeightView view = view_of(weight);
   if (args.tokens == 0 || view.rows == 0) return;
   if (view.layout == Layout::kInt8Row && weight.activation_mode() == ActivationMode::kInt8) {
-    return linear_int8(pool, view, args, weight.llm_int8_threshold());
+    return linear_int8(pool, buffers, view, args, weight.llm_int8_threshold());
   }
-  if (args.tokens <= kFewTokens) return linear_few(pool, view, args);
-  linear_many(pool, view, args);
+  if (args.tokens <= kFewTokens) return linear_few(pool, buffers, view, args);
+  linear_many(pool, buffers, view, args);
 }
 
 void embedding(ThreadPool& pool, const Weight& table, const int32_t* ids, int64_t tokens,

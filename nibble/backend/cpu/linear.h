@@ -4,12 +4,13 @@
 // its weight rows over the pool.
 #pragma once
 
+#include "nibble/backend/cpu/buffer_cache.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 #include "nibble/base/thread_pool.h"
 
 namespace nibble::cpu {
 
-void linear(ThreadPool& pool, const Weight& weight, const LinearArgs& args);
+void linear(ThreadPool& pool, BufferCache& buffers, const Weight& weight, const LinearArgs& args);
 
 // y [tokens, cols] = rows `ids` [tokens] of the table, decoded.
 void embedding(ThreadPool& pool, const Weight& table, const int32_t* ids, int64_t tokens, float* y);

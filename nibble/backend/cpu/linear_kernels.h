@@ -25,6 +25,13 @@ struct LinearArgs {
   float* y = nullptr;           // [tokens, rows]
 };
 
+// Weights are read once, in order, but hardware prefetchers stop at the end of a page: every 4 KiB
+// they would wait for memory anew. So the kernels of few tokens ask for what lies this far ahead.
+constexpr int64_t kPrefetchBytes = 1024;
+inline void prefetch_weights(const void* at) {
+  __builtin_prefetch(static_cast<const char*>(at) + kPrefetchBytes);
+}
+
 // Few tokens: decode and dot fused, one pass over the weight. ----------------------------------
 
 // Dense and int8_row (activations stay float).
@@ -32,7 +39,8 @@ void dot_rows(const WeightView& weight, const LinearArgs& args, RowRange range);
 
 // code_block when can_dot_code_rows(weight), with x in int16; args.x is not read.
 bool can_dot_code_rows(const WeightView& weight);
-BlockActivations quantize_for_code_rows(ThreadPool& pool, const LinearArgs& args, int64_t cols);
+BlockActivations quantize_for_code_rows(ThreadPool& pool, BufferCache& buffers,
+                                        const LinearArgs& args, int64_t cols);
 void dot_code_rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
                    RowRange range);
 
@@ -66,8 +74,8 @@ void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* pa
 // The same in int16, for code_block and int8_row (activations stay float) when
 // can_multiply_blocks(weight).
 bool can_multiply_blocks(const WeightView& weight);
-BlockActivations quantize_for_block_gemm(ThreadPool& pool, const WeightView& weight,
-                                         const LinearArgs& args);
+BlockActivations quantize_for_block_gemm(ThreadPool& pool, BufferCache& buffers,
+                                         const WeightView& weight, const LinearArgs& args);
 
 struct PackedBlocks {
   const int16_t* codes = nullptr;  // [token groups, cols / 2, gemm_group(), 2]

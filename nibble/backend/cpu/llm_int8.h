@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "nibble/backend/cpu/buffer_cache.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 #include "nibble/base/thread_pool.h"
 
@@ -19,15 +20,16 @@ namespace nibble::cpu {
 // an outlier column for every token: its codes are 0 and its original float32 values are kept.
 struct Int8Activations {
   int64_t tokens = 0, cols = 0;
-  int64_t stride = 0;                    // cols rounded up; the padding is zero
-  std::vector<int16_t> codes;            // [tokens, stride], in [-127, 127]
-  std::vector<float> absmax;             // [tokens], over the elements that are not outliers
+  int64_t stride = 0;          // cols rounded up; the padding is zero
+  CachedArray<int16_t> codes;  // [tokens, stride], in [-127, 127]
+  // [tokens], over the elements that are not outliers, and zeros for a vector's width behind.
+  std::vector<float> absmax;
   std::vector<int64_t> outlier_columns;  // ascending
   std::vector<float> outliers;           // [tokens, outlier_columns]
 };
 
-Int8Activations quantize_activations(ThreadPool& pool, const float* x, int64_t tokens, int64_t cols,
-                                     float threshold);
+Int8Activations quantize_activations(ThreadPool& pool, BufferCache& buffers, const float* x,
+                                     int64_t tokens, int64_t cols, float threshold);
 
 // Rows of an int8_row weight times all tokens; args.x is not read.
 void int8_dot_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
@@ -35,22 +37,23 @@ void int8_dot_rows(const WeightView& weight, const Int8Activations& x, const Lin
 
 // The same for many tokens, packed in the groups of gemm_group().
 struct PackedInt8 {
-  const int16_t* codes = nullptr;   // [groups, ceil(cols / 2), group, 2], by int8_gemm_pack
+  const int16_t* codes = nullptr;   // by int8_gemm_pack: pairs of columns, or bytes by fours
   const float* outliers = nullptr;  // [groups, outlier_columns, group], by gemm_pack
 };
 
-// int32 sums hold this many columns: 2^17 * 127 * 128 < 2^31.
-inline constexpr int64_t kMaxInt8GemmCols = int64_t{1} << 17;
+// int32 sums hold this many columns: 2^16 * 255 * 128 < 2^31.
+inline constexpr int64_t kMaxInt8GemmCols = int64_t{1} << 16;
 
 void int8_gemm_pack(const Int8Activations& x, int64_t begin, int64_t end, int16_t* packed);
 void int8_gemm_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
                     const PackedInt8& packed, RowRange range, int64_t token_begin,
                     int64_t token_end);
 
+inline constexpr float kInverseInt8MaxSquared = 1.0f / (kInt8Max * kInt8Max);
+
 // One result before the bias, from the sum of codes and the sum over outlier columns.
 inline float int8_result(float code_sum, float outlier_sum, float x_absmax, float w_absmax) {
-  constexpr float kInverseMaxSquared = 1.0f / (kInt8Max * kInt8Max);
-  return code_sum * (x_absmax * w_absmax) * kInverseMaxSquared +
+  return code_sum * (x_absmax * w_absmax) * kInverseInt8MaxSquared +
          outlier_sum * (w_absmax / kInt8Max);
 }
 

@@ -18,7 +18,11 @@ HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64
+inline constexpr int kTileRows = 12;  // of thirty-two registers
+#else
 inline constexpr int kTileRows = 6;
+#endif
 
 // Columns of a full tile: two vectors.
 HWY_INLINE int64_t tile_columns() {
@@ -41,14 +45,14 @@ HWY_INLINE void multiply_tile(const TileArgs& args) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   hn::Vec<decltype(d)> sum0[kRows], sum1[kRows];
-  HWY_UNROLL(6)
+  HWY_UNROLL(12)
   for (int r = 0; r < kRows; ++r) sum0[r] = sum1[r] = hn::Zero(d);
   const float* HWY_RESTRICT a = args.a;
   const float* HWY_RESTRICT b = args.b;
   const int64_t row_stride = args.row_stride, k_stride = args.k_stride;
   for (int64_t k = 0; k < args.depth; ++k) {
     const auto b0 = hn::Load(d, b), b1 = hn::Load(d, b + (kVectors - 1) * lanes);
-    HWY_UNROLL(6)
+    HWY_UNROLL(12)
     for (int r = 0; r < kRows; ++r) {
       const auto value = hn::Set(d, a[r * row_stride]);
       sum0[r] = hn::MulAdd(value, b0, sum0[r]);
@@ -57,7 +61,7 @@ HWY_INLINE void multiply_tile(const TileArgs& args) {
     a += k_stride;
     b += kVectors * lanes;
   }
-  HWY_UNROLL(6)
+  HWY_UNROLL(12)
   for (int r = 0; r < kRows; ++r) {
     float* c = args.c + r * args.c_stride;
     if (args.add) sum0[r] = hn::Add(sum0[r], hn::Load(d, c));

@@ -17,6 +17,7 @@
 #include <cstdint>
 
 #include "nibble/backend/cpu/micro_gemm-inl.h"
+#include "nibble/backend/cpu/vnni-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
@@ -24,7 +25,11 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // An addition has a latency of one cycle, so eight sums are plenty, and their multiplicands stay in
 // the sixteen registers of AVX2.
+#if HWY_TARGET <= HWY_AVX3
+inline constexpr int kPairRows = 12;
+#else
 inline constexpr int kPairRows = 4;
+#endif
 
 using PairSums = hn::ScalableTag<int32_t>;
 
@@ -32,7 +37,9 @@ using PairSums = hn::ScalableTag<int32_t>;
 template <class V16>
 HWY_INLINE hn::Vec<PairSums> add_pair_products(V16 a, V16 b, hn::Vec<PairSums> sum) {
   const PairSums d32;
-#if HWY_ARCH_X86
+#if HWY_TARGET == HWY_AVX3_DL
+  return add_products_of_2(a, b, sum);
+#elif HWY_ARCH_X86
   auto unused = hn::Zero(d32);  // x86 multiplies and adds pairs in place
   return hn::ReorderWidenMulAccumulate(d32, a, b, sum, unused);
 #else
@@ -51,7 +58,7 @@ HWY_INLINE void multiply_pairs(const int16_t* HWY_RESTRICT a, int64_t row_stride
                                const int16_t* HWY_RESTRICT b, int64_t pairs,
                                hn::Vec<PairSums>* sum0, hn::Vec<PairSums>* sum1) {
   const PairSums d32;
-  HWY_UNROLL(4)
+  HWY_UNROLL(12)
   for (int r = 0; r < kRows; ++r) sum0[r] = sum1[r] = hn::Zero(d32);
 #if HWY_TARGET == HWY_SCALAR
   for (int64_t p = 0; p < pairs; ++p, a += 2, b += 4) {
@@ -66,7 +73,7 @@ HWY_INLINE void multiply_pairs(const int16_t* HWY_RESTRICT a, int64_t row_stride
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d32));
   for (int64_t p = 0; p < pairs; ++p) {
     const auto b0 = hn::Load(d16, b), b1 = hn::Load(d16, b + 2 * lanes);
-    HWY_UNROLL(4)
+    HWY_UNROLL(12)
     for (int r = 0; r < kRows; ++r) {
       int32_t pair;
       hwy::CopyBytes<4>(a + r * row_stride, &pair);
@@ -79,6 +86,56 @@ HWY_INLINE void multiply_pairs(const int16_t* HWY_RESTRICT a, int64_t row_stride
   }
 #endif
 }
+
+#if HWY_TARGET == HWY_AVX3_DL
+
+// The same by fours: unsigned codes b [quads, tile_columns(), 4] times signed rows.
+template <int kRows>
+HWY_INLINE void multiply_quads(const int8_t* HWY_RESTRICT a, int64_t row_stride,
+                               const uint8_t* HWY_RESTRICT b, int64_t quads,
+                               hn::Vec<PairSums>* sum0, hn::Vec<PairSums>* sum1) {
+  const PairSums d32;
+  const hn::Repartition<uint8_t, PairSums> d8;
+  const hn::Repartition<int8_t, PairSums> signed8;
+  HWY_UNROLL(12)
+  for (int r = 0; r < kRows; ++r) sum0[r] = sum1[r] = hn::Zero(d32);
+  for (int64_t q = 0; q < quads; ++q, a += 4, b += 128) {
+    const auto b0 = hn::Load(d8, b), b1 = hn::Load(d8, b + 64);
+    HWY_UNROLL(12)
+    for (int r = 0; r < kRows; ++r) {
+      int32_t quad;
+      hwy::CopyBytes<4>(a + r * row_stride, &quad);
+      const auto value = hn::BitCast(signed8, hn::Set(d32, quad));
+      sum0[r] = add_products_of_4(b0, value, sum0[r]);
+      sum1[r] = add_products_of_4(b1, value, sum1[r]);
+    }
+  }
+}
+
+// Packs token groups [begin, end) of codes [tokens, stride] in [-128, 127], `cols` (a multiple of
+// four) of them each, as code + 128 into `packed` [groups, cols / 4, tile_columns(), 4].
+HWY_INLINE void pack_quads(const int16_t* codes, int64_t stride, int64_t tokens, int64_t cols,
+                           int64_t begin, int64_t end, uint8_t* packed) {
+  const int64_t group = tile_columns();
+  for (int64_t g = begin; g < end; ++g) {
+    uint8_t* out = packed + g * cols * group;
+    for (int64_t i = 0; i < group; ++i) {
+      const int64_t t = g * group + i;
+      if (t >= tokens) {
+        for (int64_t q = 0; q < cols; q += 4) hwy::ZeroBytes<4>(out + q * group + i * 4);
+        continue;
+      }
+      const int16_t* from = codes + t * stride;
+      for (int64_t q = 0; q < cols; q += 4) {
+        uint8_t quad[4];
+        for (int j = 0; j < 4; ++j) quad[j] = static_cast<uint8_t>(from[q + j] + 128);
+        hwy::CopyBytes<4>(quad, out + q * group + i * 4);
+      }
+    }
+  }
+}
+
+#endif  // HWY_TARGET == HWY_AVX3_DL
 
 // Packs token groups [begin, end) of codes [tokens, stride] int16 (an even number `cols` of columns
 // each) into `packed` [groups, cols / 2, tile_columns(), 2], zero padded.
