@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Linear layers of SmolLM2-135M (width 576) and of a 1.1B Llama (width 2048) in every form, for one
-// token (decode), eight, and 512 (prefill). Counters: B/s of weight read, FLOP/s, and both as a
-// share of what this machine was measured to do just before (of_read, of_fma). The calls go
-// round-robin over copies of a weight that together exceed any cache, as the layers of a model do.
+// token (decode), a few (batches), and 512 (prefill). Counters: B/s of weight read, FLOP/s, and
+// both as a share of what this machine was measured to do just before (of_read, of_fma). The calls
+// go round-robin over copies of a weight that together exceed any cache, as the layers of a model
+// do.
 #include <benchmark/benchmark.h>
 #include <fmt/format.h>
 
@@ -97,7 +98,7 @@ void run_linear(benchmark::State& state, Backend& backend, const MachineLimits& 
   std::vector<std::shared_ptr<const PreparedWeight>> weights;
   weights.push_back(backend.prepare(form.make(random, rows, cols)));
   const int64_t bytes = weights[0]->weight().total_bytes();
-  const int64_t copies = tokens > 8 ? 1 : kCopyBytes / bytes + 1;
+  const int64_t copies = tokens > 16 ? 1 : kCopyBytes / bytes + 1;
   while (static_cast<int64_t>(weights.size()) < copies) {
     weights.push_back(backend.prepare(copy_of(weights[0]->weight())));
   }
@@ -133,7 +134,7 @@ void register_all(const std::shared_ptr<Backend>& backend, const MachineLimits& 
   };
   const int64_t shapes[][2] = {{576, 576},   {1536, 576},  {576, 1536},  {49152, 576},
                                {2048, 2048}, {5632, 2048}, {2048, 5632}, {256, 2048}};
-  for (const int64_t tokens : {1, 8, 512}) {
+  for (const int64_t tokens : {1, 2, 4, 8, 16, 512}) {
     for (const auto& shape : shapes) {
       for (const Form& form : forms) {
         const int64_t rows = shape[0], cols = shape[1];

@@ -4,6 +4,7 @@
 // instruction set.
 #include <fmt/format.h>
 
+#include "nibble/backend/cpu/linear.h"
 #include "tests/backend/conformance.h"
 
 namespace nibble::conformance {
@@ -58,7 +59,7 @@ struct Steps {
 
 Steps steps_of(const Weight& weight, int64_t tokens) {
   if (weight.cols() % 32 != 0) return {};  // not whole vectors of codes: float throughout
-  const bool few = tokens <= 8;
+  const bool few = tokens <= cpu::few_tokens();
   if (weight.layout() == Layout::kCodeBlock) {
     return few ? Steps{16383, INFINITY, 16383} : Steps{32767, (1 << 18) - 33, 8191};
   }

@@ -69,6 +69,19 @@ void QuantizeBlocks(const float* HWY_RESTRICT x, int64_t cols, BlockLimits limit
                          hn::DemoteTo(half, rounded(2 * i)));
     };
     const auto c0 = halves(0), c1 = halves(1), c2 = halves(2), c3 = halves(3);
+    if (order == BlockOrder::kWords) {
+      const auto even0 = hn::ConcatEven(d16, c1, c0), even1 = hn::ConcatEven(d16, c3, c2);
+      const auto odd0 = hn::ConcatOdd(d16, c1, c0), odd1 = hn::ConcatOdd(d16, c3, c2);
+      const int64_t quarter = group / 4;
+      const bool second = g % 2 != 0, paired = second || g + 1 < cols / group;
+      const int64_t stride = paired ? 2 * quarter : quarter;
+      int16_t* to = second ? codes - group + quarter : codes;
+      hn::StoreU(hn::ConcatEven(d16, even1, even0), d16, to);
+      hn::StoreU(hn::ConcatEven(d16, odd1, odd0), d16, to + stride);
+      hn::StoreU(hn::ConcatOdd(d16, even1, even0), d16, to + 2 * stride);
+      hn::StoreU(hn::ConcatOdd(d16, odd1, odd0), d16, to + 3 * stride);
+      continue;
+    }
     if (order == BlockOrder::kColumns) {
       const size_t step = hn::Lanes(d16);
       hn::Store(c0, d16, codes);

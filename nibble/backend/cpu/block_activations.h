@@ -29,11 +29,12 @@ struct BlockLimits {
 enum class BlockOrder : uint8_t {
   kColumns,  // as they come
   kCodes,    // in the order in which a vector of 4-bit codes is looked up (code_pairs-inl.h)
+  kWords,    // of two groups (or a last single one) every fourth element together
 };
 
 struct BlockActivations {
   int64_t tokens = 0, cols = 0;
-  // [tokens, cols], each group in its BlockOrder.
+  // [tokens, cols], each group, or pair of groups, in its BlockOrder.
   CachedArray<int16_t> codes;
   // [tokens, cols / group]; x = code * scale. Not a number for a group that holds infinity or NaN,
   // and 0 for one of zeros (or of magnitudes below 2^-100).

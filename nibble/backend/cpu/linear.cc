@@ -9,9 +9,6 @@
 namespace nibble::cpu {
 namespace {
 
-// Up to here one fused pass over the weight is faster than packing and tiling.
-constexpr int64_t kFewTokens = 8;
-
 // Bytes of weight per task of the fused kernels: small enough to balance threads, large enough
 // (microseconds of memory traffic) to pay for handing it out and for restarting the prefetcher.
 constexpr int64_t kMinTaskBytes = 16 << 10;
@@ -55,15 +52,22 @@ void for_panels(ThreadPool& pool, int64_t rows, int64_t tokens, const Kernel& ke
 
 void linear_few(ThreadPool& pool, BufferCache& buffers, const WeightView& weight,
                 const LinearArgs& args) {
-  if (weight.layout != Layout::kCodeBlock) {
-    return for_row_ranges(pool, weight, [&](RowRange range) { dot_rows(weight, args, range); });
-  }
-  if (!can_dot_code_rows(weight)) {
+  if (weight.layout == Layout::kCodeBlock && can_dot_code_rows(weight)) {
+    const BlockActivations x = quantize_for_code_rows(pool, buffers, args, weight.cols);
     return for_row_ranges(pool, weight,
-                          [&](RowRange range) { dot_decoded_rows(weight, args, range); });
+                          [&](RowRange range) { dot_code_rows(weight, x, args, range); });
   }
-  const BlockActivations x = quantize_for_code_rows(pool, buffers, args, weight.cols);
-  for_row_ranges(pool, weight, [&](RowRange range) { dot_code_rows(weight, x, args, range); });
+  CachedArray<float> packed;
+  if (args.tokens > 1) {
+    packed = buffers.array<float>(args.tokens * weight.cols);
+    dot_pack(args.x, args.tokens, weight.cols, packed.get());
+  }
+  const float* parts = args.tokens > 1 ? packed.get() : args.x;
+  const bool decode = weight.layout == Layout::kCodeBlock;
+  for_row_ranges(pool, weight, [&](RowRange range) {
+    if (decode) return dot_decoded_rows(weight, args, parts, range);
+    dot_rows(weight, args, parts, range);
+  });
 }
 
 // x [tokens, cols] in token groups, padded.
@@ -108,9 +112,15 @@ void linear_int8(ThreadPool& pool, BufferCache& buffers, const WeightView& weigh
                  const LinearArgs& args, float threshold) {
   const Int8Activations x =
       quantize_activations(pool, buffers, args.x, args.tokens, weight.cols, threshold);
-  if (args.tokens <= kFewTokens || weight.cols > kMaxInt8GemmCols) {
+  if (args.tokens <= few_tokens() || weight.cols > kMaxInt8GemmCols) {
+    CachedArray<int16_t> packed;
+    if (args.tokens > 1) {
+      packed = buffers.array<int16_t>(args.tokens * weight.cols);
+      int8_dot_pack(x, packed.get());
+    }
+    const int16_t* parts = args.tokens > 1 ? packed.get() : x.codes.get();
     return for_row_ranges(pool, weight,
-                          [&](RowRange range) { int8_dot_rows(weight, x, args, range); });
+                          [&](RowRange range) { int8_dot_rows(weight, x, args, parts, range); });
   }
   const int64_t group = gemm_group(), groups = (args.tokens + group - 1) / group;
   const auto codes = buffers.array<int16_t>(groups * group * ((weight.cols + 1) / 2) * 2);
@@ -127,13 +137,15 @@ void linear_int8(ThreadPool& pool, BufferCache& buffers, const WeightView& weigh
 
 }  // namespace
 
+int64_t few_tokens() { return gemm_group() / 2; }
+
 void linear(ThreadPool& pool, BufferCache& buffers, const Weight& weight, const LinearArgs& args) {
   const WeightView view = view_of(weight);
   if (args.tokens == 0 || view.rows == 0) return;
   if (view.layout == Layout::kInt8Row && weight.activation_mode() == ActivationMode::kInt8) {
     return linear_int8(pool, buffers, view, args, weight.llm_int8_threshold());
   }
-  if (args.tokens <= kFewTokens) return linear_few(pool, buffers, view, args);
+  if (args.tokens <= few_tokens()) return linear_few(pool, buffers, view, args);
   linear_many(pool, buffers, view, args);
 }
 

@@ -10,6 +10,10 @@
 
 namespace nibble::cpu {
 
+// Up to so many tokens take one fused pass over the weight, which then beats packing and tiling:
+// the groups of tokens would be half padding.
+int64_t few_tokens();
+
 void linear(ThreadPool& pool, BufferCache& buffers, const Weight& weight, const LinearArgs& args);
 
 // y [tokens, cols] = rows `ids` [tokens] of the table, decoded.

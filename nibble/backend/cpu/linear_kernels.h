@@ -28,14 +28,18 @@ struct LinearArgs {
 // Weights are read once, in order, but hardware prefetchers stop at the end of a page: every 4 KiB
 // they would wait for memory anew. So the kernels of few tokens ask for what lies this far ahead.
 constexpr int64_t kPrefetchBytes = 1024;
-inline void prefetch_weights(const void* at) {
+// Inlined by force: g++ takes a function that only prefetches for one without effect and drops
+// calls.
+[[gnu::always_inline]] inline void prefetch_weights(const void* at) {
   __builtin_prefetch(static_cast<const char*>(at) + kPrefetchBytes);
 }
 
 // Few tokens: decode and dot fused, one pass over the weight. ----------------------------------
 
-// Dense and int8_row (activations stay float).
-void dot_rows(const WeightView& weight, const LinearArgs& args, RowRange range);
+// Dense and int8_row (activations stay float). `parts` [tokens * cols] is x by dot_pack; one
+// token's is x as it is.
+void dot_pack(const float* x, int64_t tokens, int64_t cols, float* packed);
+void dot_rows(const WeightView& weight, const LinearArgs& args, const float* parts, RowRange range);
 
 // code_block when can_dot_code_rows(weight), with x in int16; args.x is not read.
 bool can_dot_code_rows(const WeightView& weight);
@@ -45,7 +49,8 @@ void dot_code_rows(const WeightView& weight, const BlockActivations& x, const Li
                    RowRange range);
 
 // Every other shape: decode one row into cache, then dot.
-void dot_decoded_rows(const WeightView& weight, const LinearArgs& args, RowRange range);
+void dot_decoded_rows(const WeightView& weight, const LinearArgs& args, const float* parts,
+                      RowRange range);
 
 // Decoding. ------------------------------------------------------------------------------------
 

@@ -31,9 +31,11 @@ struct Int8Activations {
 Int8Activations quantize_activations(ThreadPool& pool, BufferCache& buffers, const float* x,
                                      int64_t tokens, int64_t cols, float threshold);
 
-// Rows of an int8_row weight times all tokens; args.x is not read.
+// Rows of an int8_row weight times a few tokens, whose codes int8_dot_pack wrote to `parts`
+// [tokens * cols]; one token's are x.codes as they are. args.x is not read.
+void int8_dot_pack(const Int8Activations& x, int16_t* packed);
 void int8_dot_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
-                   RowRange range);
+                   const int16_t* parts, RowRange range);
 
 // The same for many tokens, packed in the groups of gemm_group().
 struct PackedInt8 {
