@@ -44,7 +44,7 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-// One sequence in a cache that is as long as asked for before every pass.
+// A cache with a sequence at each of the two contexts, which every pass leaves as they were.
 class Run {
  public:
   Run(const OpenedModel& opened, DType dtype, int64_t context)
@@ -52,46 +52,59 @@ class Run {
         stream_(opened.backend->new_stream()),
         ctx_{*opened.backend, *stream_},
         cache_(model_.new_cache(dtype)),
-        sequence_(cache_.add_sequence()) {
-    while (cache_.length(sequence_) < context) {
-      append_random(std::min(kPrefill, context - cache_.length(sequence_)));
-    }
-  }
+        short_(add_sequence(kShortContext)),
+        long_(add_sequence(context)) {}
 
-  double seconds_of_pass(int64_t context, int64_t tokens) {
-    cache_.truncate(sequence_, context);
-    return seconds_of([&] { model_.forward(ctx_, batch_of(tokens), cache_); });
-  }
+  double short_decode() { return seconds_of_pass(short_, 1); }
+  double long_decode() { return seconds_of_pass(long_, 1); }
+  double prefill() { return seconds_of_pass(long_, kPrefill); }
 
   // One token through embedding, the first `layers` blocks and the head.
-  double seconds_of_layers(int64_t context, int64_t layers) {
-    cache_.truncate(sequence_, context);
-    const TokenBatch batch = batch_of(1);
-    return seconds_of([&] {
+  double seconds_of_layers(int64_t layers) {
+    cache_.truncate(long_, cache_.length(long_) - 1);
+    const TokenBatch batch = batch_of(long_, 1);
+    const double seconds = seconds_of([&] {
       Tensor hidden = model_.embed(ctx_, batch);
       for (int64_t i = 0; i < layers; ++i) hidden = model_.block(ctx_, i, hidden, batch, cache_);
       model_.head(ctx_, hidden);
     });
+    cache_.advance(batch);
+    return seconds;
   }
 
   int64_t cache_bytes() const { return cache_.bytes(); }
 
  private:
-  TokenBatch batch_of(int64_t tokens) {
+  // The last `tokens` of the sequence, again.
+  double seconds_of_pass(int64_t sequence, int64_t tokens) {
+    cache_.truncate(sequence, cache_.length(sequence) - tokens);
+    const TokenBatch batch = batch_of(sequence, tokens);
+    return seconds_of([&] { model_.forward(ctx_, batch, cache_); });
+  }
+
+  TokenBatch batch_of(int64_t sequence, int64_t tokens) {
     std::vector<int32_t> ids(static_cast<size_t>(tokens));
     for (int32_t& id : ids) {
       id = static_cast<int32_t>(random_.next() % static_cast<uint64_t>(model_.config().vocab_size));
     }
     TokenBatch batch;
-    batch.add(sequence_, ids);
+    batch.add(sequence, ids);
     return batch;
   }
 
-  void append_random(int64_t tokens) {
+  int64_t add_sequence(int64_t length) {
+    const int64_t sequence = cache_.add_sequence();
+    while (cache_.length(sequence) < length) {
+      append_random(sequence, std::min(kPrefill, length - cache_.length(sequence)));
+    }
+    return sequence;
+  }
+
+  void append_random(int64_t sequence, int64_t tokens) {
     const ModelConfig& config = model_.config();
     Tensor rows = Tensor::empty(DType::kF32, {tokens, config.num_key_value_heads, config.head_dim});
     for (float& value : rows.mutable_data<float>()) value = random_.normal();
-    const TokenBatch batch = batch_of(tokens);
+    const TokenBatch batch = batch_of(sequence, tokens);
     for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
       cache_.append(ctx_, layer, batch, rows, rows);
     }
@@ -101,9 +114,9 @@ class Run {
   const Model& model_;
   std::unique_ptr<Stream> stream_;
   Context ctx_;
-  KvCache cache_;
-  int64_t sequence_;
   Random random_{0};
+  KvCache cache_;
+  const int64_t short_, long_;  // sequences
 };
 
 struct Candidate {
@@ -115,14 +128,14 @@ struct Candidate {
 void measure(Candidate& candidate, const Settings& settings) {
   double short_seconds = 0, long_seconds = 0;
   for (int64_t i = 0; i < settings.generate; ++i) {  // in turn, so that both meet the same machine
-    short_seconds += candidate.run.seconds_of_pass(kShortContext, 1);
-    long_seconds += candidate.run.seconds_of_pass(settings.context - 1, 1);
+    short_seconds += candidate.run.short_decode();
+    long_seconds += candidate.run.long_decode();
   }
   const double tokens = static_cast<double>(settings.generate);
   candidate.short_decode.push_back(tokens / short_seconds);
   candidate.long_decode.push_back(tokens / long_seconds);
   candidate.share.push_back(short_seconds / long_seconds);
-  const double prefill = candidate.run.seconds_of_pass(settings.context - kPrefill, kPrefill);
+  const double prefill = candidate.run.prefill();
   candidate.prefill.push_back(static_cast<double>(kPrefill) / prefill);
 }
 
@@ -145,7 +158,7 @@ void print_layers(const Settings& settings, int64_t layers, Run& run) {
   std::vector<double> seconds[kSteps + 1];
   for (int64_t round = 0; round < settings.rounds; ++round) {
     for (int64_t step = 0; step <= kSteps; ++step) {
-      seconds[step].push_back(run.seconds_of_layers(settings.context - 1, layers * step / kSteps));
+      seconds[step].push_back(run.seconds_of_layers(layers * step / kSteps));
     }
   }
   const double none = median(seconds[0]);
@@ -165,7 +178,7 @@ void compare_contexts(const Settings& settings) {
   for (const DType dtype : {DType::kF32, DType::kF16, DType::kI8}) {
     candidates.push_back({dtype, Run(opened, dtype, settings.context), {}, {}, {}, {}});
   }
-  for (Candidate& candidate : candidates) candidate.run.seconds_of_pass(1, 1);  // warm up
+  for (Candidate& candidate : candidates) candidate.run.short_decode();  // warm up
   for (int64_t round = 0; round < settings.rounds; ++round) {
     for (Candidate& candidate : candidates) measure(candidate, settings);
     fmt::print(stderr, "round {} of {}\n", round + 1, settings.rounds);

@@ -82,9 +82,9 @@ void add_loading_options(CLI::App& command, LoadingOptions& options) {
 void add_kv_cache_option(CLI::App& command, LoadingOptions& options) {
   command
       .add_option("--kv-cache-dtype", options.kv_cache_dtype,
-                  "Dtype of cached keys and values: float32, float16 (half the memory, perplexity "
-                  "within 0.01 %), int8 (a quarter, perplexity within 0.1 %), or auto: float16 for "
-                  "models in 16 bits, else float32")
+                  "Cached keys and values: float32, float16 (half the memory; perplexity moves by "
+                  "less than 0.01 %), int8 (a quarter; by some 0.2 %), or auto: float16 for models "
+                  "in 16 bits, else float32")
       ->check(CLI::IsMember({"auto", "float32", "float16", "int8"}))
       ->capture_default_str()
       ->group(kLoading);

@@ -2,8 +2,8 @@
 //
 // Splits causal attention into tasks for the pool. Many query rows (prefill) are split by rows. Few
 // of them (decoding) are split by keys as well: a task has all heads of a group and one chunk of
-// keys, and the chunks' partial results are merged in their order. What is split where follows from
-// shapes alone, so a result does not depend on the number of threads.
+// keys, and the chunks' partial results are merged in their order. Which kernel takes which rows
+// and keys follows from shapes alone, so a result does not depend on the number of threads.
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -15,9 +15,11 @@
 namespace nibble::cpu {
 namespace {
 
-// Tiles of rows that share the blocks of keys that are decoded for them; their state (four times
-// 16 KB for 128 elements and vectors of 8) stays in L2.
-constexpr int64_t kTilesPerTask = 4;
+// Most tiles of rows that share the blocks of keys that are decoded for them; their state (eight
+// times 16 KB for 128 elements and vectors of 8) stays in L2.
+constexpr int64_t kMostTilesPerTask = 8;
+// With so many tasks per thread the longest of them, at the end of a prompt, is not waited for.
+constexpr int64_t kTasksPerThread = 4;
 
 HeadRows rows_of(const CacheRows& cache, int64_t head) {
   HeadRows rows;
@@ -38,7 +40,8 @@ struct Merge {
 
 class Plan {
  public:
-  Plan(const AttentionArgs& args, float* y) : args_(args), y_(y), lanes_(attention_lanes()) {
+  Plan(const AttentionArgs& args, float* y, int threads)
+      : args_(args), y_(y), threads_(threads), lanes_(attention_lanes()) {
     for (const AttentionSpan& span : args.spans) add(span);
     partials_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(partial_floats_));
     int64_t at = 0;
@@ -94,8 +97,12 @@ class Plan {
     }
   }
 
+  // A tile's rows and its way over the keys are the same in any task.
   void split_rows(AttentionTask task) {
-    const int64_t rows = task.row_end, step = kTilesPerTask * 2 * lanes_;
+    const int64_t rows = task.row_end, tile = 2 * lanes_;
+    const int64_t tiles = (rows + tile - 1) / tile * (task.heads / task.group);
+    const int64_t step =
+        tile * std::clamp<int64_t>(tiles / (threads_ * kTasksPerThread), 1, kMostTilesPerTask);
     for (int64_t row = 0; row < rows; row += step) {
       task.row_begin = row;
       task.row_end = std::min(row + step, rows);
@@ -143,7 +150,7 @@ class Plan {
 
   const AttentionArgs& args_;
   float* y_;
-  const int64_t lanes_;
+  const int64_t threads_, lanes_;
   std::vector<AttentionTask> tasks_;
   std::vector<Merge> merges_;
   std::unique_ptr<float[]> partials_;
@@ -153,6 +160,8 @@ class Plan {
 
 }  // namespace
 
-void attention(ThreadPool& pool, const AttentionArgs& args, float* y) { Plan(args, y).run(pool); }
+void attention(ThreadPool& pool, const AttentionArgs& args, float* y) {
+  Plan(args, y, pool.threads()).run(pool);
+}
 
 }  // namespace nibble::cpu
