@@ -82,6 +82,7 @@ void add_eval_command(CLI::App& app) {
   command->add_option("--limit", options->limit, "Only the first N texts of a list")
       ->check(CLI::PositiveNumber);
   add_loading_options(*command, options->loading);
+  add_kv_cache_option(*command, options->loading);
   add_common_options(*command, options->common);
   command->callback([options] { eval(*options); });
 }

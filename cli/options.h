@@ -32,9 +32,13 @@ struct LoadingOptions {
   BitsAndBytesConfig bnb;
   std::optional<std::vector<std::string>> skip_modules;
   std::string compute_dtype, quant_storage, dtype, activation;
+  std::string kv_cache_dtype = "auto";
 };
 
 void add_loading_options(CLI::App& command, LoadingOptions& options);
+
+// --kv-cache-dtype, of the commands that run the model that they open.
+void add_kv_cache_option(CLI::App& command, LoadingOptions& options);
 
 // What open_model() takes. Throws UsageError when the options contradict each other.
 OpenOptions open_options(const LoadingOptions& loading, const CommonOptions& common,

@@ -13,6 +13,7 @@
 #include <span>
 #include <string_view>
 
+#include "nibble/format/cache_rows.h"
 #include "nibble/format/weight.h"
 #include "nibble/tensor/tensor.h"
 
@@ -41,11 +42,11 @@ class PreparedWeight {
 // appended, is `length` long: row i sits at position length - count + i.
 struct AttentionSpan {
   int64_t begin = 0, count = 0, length = 0;
-  Tensor keys, values;  // [kv_heads, capacity, head_dim] float32, capacity >= length
+  CacheRows keys, values;  // of one shape and dtype; capacity >= length
 };
 
 struct AttentionArgs {
-  Tensor query;  // [tokens, heads, head_dim]; heads is a multiple of kv_heads (GQA)
+  Tensor query;  // [tokens, heads, head_dim] float32; heads is a multiple of kv_heads (GQA)
   std::span<const AttentionSpan> spans;
   float scale = 1.0f;          // on the scores, usually 1 / sqrt(head_dim)
   int64_t sliding_window = 0;  // a query sees this many positions, itself included; 0: all
@@ -84,10 +85,14 @@ class Backend {
   virtual void rope(Stream&, const Tensor& x, const Tensor& positions, const Tensor& inv_freq,
                     float attention_scaling, Tensor& y) = 0;
 
-  // Copies rows [begin, begin + count) of x [tokens, kv_heads, head_dim] to positions
-  // [at, at + count) of cache [kv_heads, capacity, head_dim].
+  // Stores rows [begin, begin + count) of x [tokens, kv_heads, head_dim] float32 at positions
+  // [at, at + count) of the cache, as its dtype has them.
   virtual void append_to_cache(Stream&, const Tensor& x, int64_t begin, int64_t count,
-                               Tensor& cache, int64_t at) = 0;
+                               CacheRows& cache, int64_t at) = 0;
+
+  // Copies positions [0, count) of all heads, as they are stored, to a cache of the same dtype that
+  // may have another capacity.
+  virtual void copy_cache(Stream&, const CacheRows& from, int64_t count, CacheRows& to) = 0;
 
   // Causal attention of each span over its own cache; y [tokens, heads, head_dim].
   virtual void attention(Stream&, const AttentionArgs& args, Tensor& y) = 0;

@@ -33,7 +33,14 @@ class Model {
   Tensor forward(Context& ctx, const TokenBatch& batch, KvCache& cache,
                  LogitsOf which = LogitsOf::kLastOfSlices) const;
 
-  KvCache new_cache() const;
+  // An empty cache, in kv_cache_dtype() unless another is asked for.
+  KvCache new_cache() const { return new_cache(kv_cache_dtype_); }
+  KvCache new_cache(DType dtype) const;
+
+  // float16 for a model in a 16-bit dtype, else float32; set_kv_cache_dtype() changes it. Throws
+  // Error for a dtype that no cache has.
+  DType kv_cache_dtype() const { return kv_cache_dtype_; }
+  void set_kv_cache_dtype(DType dtype);
 
   virtual int64_t block_count() const = 0;
   virtual Tensor embed(Context& ctx, const TokenBatch& batch) const = 0;
@@ -46,10 +53,11 @@ class Model {
       const std::function<void(const std::string& path, const Linear&)>& f) const = 0;
 
  protected:
-  explicit Model(ModelConfig config) : config_(std::move(config)) {}
+  explicit Model(ModelConfig config);
 
  private:
   ModelConfig config_;
+  DType kv_cache_dtype_;
 };
 
 // From model_type to its class (models/registry.cc, one line each). The loader may be a recording

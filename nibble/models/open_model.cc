@@ -41,7 +41,8 @@ bool converts_any(const std::vector<ModuleInfo>& modules) {
 
 OpenedModel open_model(const std::filesystem::path& folder, OpenOptions options) {
   OpenedModel opened;
-  const ModelConfig config = ModelConfig::load(folder);
+  ModelConfig config = ModelConfig::load(folder);
+  if (options.dtype) config.dtype = *options.dtype;  // as transformers does
   const Checkpoint checkpoint = Checkpoint::open(folder);
   opened.pool = options.pool ? std::move(options.pool) : std::make_shared<ThreadPool>();
   opened.backend = make_backend(options.backend, opened.pool);
@@ -73,6 +74,7 @@ OpenedModel open_model(const std::filesystem::path& folder, OpenOptions options)
   }
   const WeightLoader loader(checkpoint, *opened.backend, *opened.pool, std::move(load));
   opened.model = make_model(config, loader);
+  if (options.kv_cache_dtype) opened.model->set_kv_cache_dtype(*options.kv_cache_dtype);
   if (options.progress) options.progress->end();
 
   opened.modules = loader.modules();

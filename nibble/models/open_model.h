@@ -25,7 +25,10 @@ struct OpenOptions {
   std::optional<BitsAndBytesConfig> quantization;  // quantize plain weights while loading
   std::optional<ActivationMode> activation;        // overrides that of int8 weights
   std::optional<DType> dtype;                      // of plain weights; absent: the file's
-  Progress* progress = nullptr;                    // counts tensors of the checkpoint
+  // Of keys and values: float32, float16 or int8. Absent: float16 where `dtype`, or else that of
+  // config.json, is a 16-bit one, and float32 otherwise.
+  std::optional<DType> kv_cache_dtype;
+  Progress* progress = nullptr;  // counts tensors of the checkpoint
 };
 
 struct OpenedModel {

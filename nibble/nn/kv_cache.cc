@@ -16,20 +16,6 @@ namespace {
 constexpr int64_t kFirstCapacity = 64;
 constexpr int64_t kMaxLength = std::numeric_limits<int32_t>::max();  // positions are int32
 
-// The first `length` positions of every head, copied into a new tensor of `capacity` positions.
-// To the backend, each head is a batch of one-head keys that is appended to an empty cache.
-Tensor copy_cache(Context& ctx, const Tensor& from, int64_t length, const Shape& shape) {
-  Tensor to = ctx.empty(DType::kF32, shape);
-  if (length == 0) return to;
-  const int64_t head_dim = shape[2], capacity = shape[1], old_capacity = from.dim(1);
-  for (int64_t h = 0; h < shape[0]; ++h) {
-    const Tensor head = from.slice_rows(h, h + 1).reshape({old_capacity, 1, head_dim});
-    Tensor new_head = to.slice_rows(h, h + 1).reshape({1, capacity, head_dim});
-    ctx.backend.append_to_cache(ctx.stream, head, 0, length, new_head, 0);
-  }
-  return to;
-}
-
 void check_length(const char* what_failed, int64_t length, int64_t longest) {
   if (length < 0 || length > longest) {
     throw Error(what_failed).expected(fmt::format("0 to {}", longest)).got(std::to_string(length));
@@ -64,8 +50,14 @@ void TokenBatch::add(int64_t sequence, const std::vector<int32_t>& tokens) {
   ids.insert(ids.end(), tokens.begin(), tokens.end());
 }
 
-KvCache::KvCache(int64_t layers, int64_t kv_heads, int64_t head_dim)
-    : layers_(layers), kv_heads_(kv_heads), head_dim_(head_dim) {}
+KvCache::KvCache(int64_t layers, int64_t kv_heads, int64_t head_dim, DType dtype)
+    : layers_(layers), kv_heads_(kv_heads), head_dim_(head_dim), dtype_(dtype) {
+  if (!is_cache_dtype(dtype)) {
+    throw Error("a KV cache has no such dtype")
+        .expected("float32, float16 or int8")
+        .got(std::string(torch_name(dtype)));
+  }
+}
 
 int64_t KvCache::add_sequence() {
   sequences_[next_id_];
@@ -79,13 +71,8 @@ int64_t KvCache::fork(Context& ctx, int64_t sequence, int64_t length) {
   if (length > 0) {
     copy.length = length;
     copy.capacity = std::max(length, kFirstCapacity);
-    const Shape shape{kv_heads_, copy.capacity, head_dim_};
-    for (const Tensor& keys : from.keys) {
-      copy.keys.push_back(copy_cache(ctx, keys, length, shape));
-    }
-    for (const Tensor& values : from.values) {
-      copy.values.push_back(copy_cache(ctx, values, length, shape));
-    }
+    copy.keys = copies(ctx, from.keys, length, copy.capacity);
+    copy.values = copies(ctx, from.values, length, copy.capacity);
   }
   sequences_[next_id_] = std::move(copy);
   return next_id_++;
@@ -107,8 +94,8 @@ int64_t KvCache::length(int64_t sequence) const { return at(sequence).length; }
 int64_t KvCache::bytes() const {
   int64_t bytes = 0;
   for (const auto& [id, sequence] : sequences_) {
-    for (const Tensor& keys : sequence.keys) bytes += keys.nbytes();
-    for (const Tensor& values : sequence.values) bytes += values.nbytes();
+    for (const CacheRows& keys : sequence.keys) bytes += keys.nbytes();
+    for (const CacheRows& values : sequence.values) bytes += values.nbytes();
   }
   return bytes;
 }
@@ -131,8 +118,8 @@ std::vector<AttentionSpan> KvCache::append(Context& ctx, int64_t layer, const To
   const auto index = static_cast<size_t>(layer);
   for (const SequenceSlice& slice : batch.slices) {
     Sequence& sequence = at(slice.sequence);
-    Tensor& own_keys = sequence.keys[index];
-    Tensor& own_values = sequence.values[index];
+    CacheRows& own_keys = sequence.keys[index];
+    CacheRows& own_values = sequence.values[index];
     ctx.backend.append_to_cache(ctx.stream, keys, slice.begin, slice.count, own_keys,
                                 sequence.length);
     ctx.backend.append_to_cache(ctx.stream, values, slice.begin, slice.count, own_values,
@@ -184,22 +171,25 @@ const KvCache::Sequence& KvCache::at(int64_t sequence) const {
 void KvCache::reserve(Context& ctx, Sequence& sequence, int64_t length) {
   if (length <= sequence.capacity) return;
   const int64_t capacity = std::max({length, 2 * sequence.capacity, kFirstCapacity});
-  const Shape shape{kv_heads_, capacity, head_dim_};
   // The layers of a pass that were written already hold rows beyond `length`, so all of the old
   // capacity moves.
-  const auto grown = [&](std::vector<Tensor>& tensors) {
-    std::vector<Tensor> larger;
-    for (int64_t layer = 0; layer < layers_; ++layer) {
-      larger.push_back(tensors.empty() ? ctx.empty(DType::kF32, shape)
-                                       : copy_cache(ctx, tensors[static_cast<size_t>(layer)],
-                                                    sequence.capacity, shape));
-    }
-    return larger;
-  };
-  std::vector<Tensor> keys = grown(sequence.keys), values = grown(sequence.values);
+  std::vector<CacheRows> keys = copies(ctx, sequence.keys, sequence.capacity, capacity);
+  std::vector<CacheRows> values = copies(ctx, sequence.values, sequence.capacity, capacity);
   sequence.keys = std::move(keys);
   sequence.values = std::move(values);
   sequence.capacity = capacity;
+}
+
+std::vector<CacheRows> KvCache::copies(Context& ctx, const std::vector<CacheRows>& layers,
+                                       int64_t length, int64_t capacity) const {
+  std::vector<CacheRows> copies;
+  for (size_t layer = 0; layer < static_cast<size_t>(layers_); ++layer) {
+    CacheRows copy(ctx.empty(dtype_, {kv_heads_, capacity, head_dim_}));
+    if (dtype_ == DType::kI8) copy.scales = ctx.empty(DType::kF32, {kv_heads_, capacity});
+    if (!layers.empty()) ctx.backend.copy_cache(ctx.stream, layers[layer], length, copy);
+    copies.push_back(std::move(copy));
+  }
+  return copies;
 }
 
 }  // namespace nibble

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Keys and values of running sequences, per sequence and layer as [kv_heads, capacity, head_dim].
-// Sequences join, grow, are cut back, forked and dropped independently of each other, so a batch is
-// ragged and needs no padding.
+// Keys and values of running sequences, per sequence and layer as [kv_heads, capacity, head_dim] in
+// float32, float16 or int8 (format/cache_rows.h). Sequences join, grow, are cut back, forked and
+// dropped independently of each other, so a batch is ragged and needs no padding.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,10 @@ struct TokenBatch {
 
 class KvCache {
  public:
-  KvCache(int64_t layers, int64_t kv_heads, int64_t head_dim);
+  // Throws Error for a dtype that is none of the three.
+  KvCache(int64_t layers, int64_t kv_heads, int64_t head_dim, DType dtype = DType::kF32);
+
+  DType dtype() const { return dtype_; }
 
   int64_t add_sequence();  // returns its id; length 0
   // A copy of the first `length` positions that continues on its own.
@@ -38,7 +41,7 @@ class KvCache {
   void drop(int64_t sequence);  // frees its memory
   void truncate(int64_t sequence, int64_t length);
   int64_t length(int64_t sequence) const;
-  int64_t bytes() const;
+  int64_t bytes() const;  // of all sequences, their room to grow included
 
   // Stores the keys and values [tokens, kv_heads, head_dim] of the batch's rows behind what `layer`
   // holds and returns one attention span per slice. Lengths advance with advance(), once all layers
@@ -53,13 +56,17 @@ class KvCache {
  private:
   struct Sequence {
     int64_t length = 0, capacity = 0;
-    std::vector<Tensor> keys, values;  // per layer
+    std::vector<CacheRows> keys, values;  // per layer
   };
   Sequence& at(int64_t sequence);
   const Sequence& at(int64_t sequence) const;
   void reserve(Context& ctx, Sequence& sequence, int64_t length);
+  // New rows of `capacity` for every layer, beginning with the first `length` of those given.
+  std::vector<CacheRows> copies(Context& ctx, const std::vector<CacheRows>& layers, int64_t length,
+                                int64_t capacity) const;
 
   int64_t layers_, kv_heads_, head_dim_, next_id_ = 0;
+  DType dtype_;
   std::map<int64_t, Sequence> sequences_;
 };
 

@@ -3,18 +3,30 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
+
 #include "nibble/base/error.h"
 #include "nibble/ops/check.h"
 
 namespace nibble {
 namespace {
 
+void check_cache(std::string_view operand, const CacheRows& cache, DType dtype,
+                 const Shape& shape) {
+  ops::check_tensor("attention", operand, cache.rows, dtype, shape);
+  if (dtype != DType::kI8) return;
+  ops::check_tensor("attention", fmt::format("scales of {}", operand), cache.scales, DType::kF32,
+                    {cache.kv_heads(), cache.capacity()});
+}
+
 void check_span(const AttentionSpan& span, const Tensor& query) {
   const int64_t tokens = query.dim(0), heads = query.dim(1), head_dim = query.dim(2);
-  ops::check_tensor("attention", "keys", span.keys, DType::kF32,
-                    {ops::kAnySize, ops::kAnySize, head_dim});
-  ops::check_tensor("attention", "values", span.values, DType::kF32, span.keys.shape());
-  const int64_t kv_heads = span.keys.dim(0), capacity = span.keys.dim(1);
+  // A dtype that no cache has is reported as one that should have been float32.
+  const bool known = span.keys.rows.defined() && is_cache_dtype(span.keys.dtype());
+  const DType dtype = known ? span.keys.dtype() : DType::kF32;
+  check_cache("keys", span.keys, dtype, {ops::kAnySize, ops::kAnySize, head_dim});
+  check_cache("values", span.values, dtype, span.keys.rows.shape());
+  const int64_t kv_heads = span.keys.kv_heads(), capacity = span.keys.capacity();
   if (kv_heads == 0 || heads % kv_heads != 0) {
     throw Error("attention: heads do not divide among the keys' heads")
         .expected(fmt::format("a multiple of {}", kv_heads))

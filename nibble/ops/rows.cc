@@ -13,7 +13,7 @@ Tensor select_rows(Context& ctx, const Tensor& x, std::span<const int64_t> rows)
   const int64_t tokens = x.dim(0), width = x.dim(1), count = static_cast<int64_t>(rows.size());
   // To the backend, copying a row is appending to a cache that has one head as wide as the row.
   const Tensor source = x.reshape({tokens, 1, width});
-  Tensor y = ctx.empty(DType::kF32, {1, count, width});
+  CacheRows y(ctx.empty(DType::kF32, {1, count, width}));
   for (int64_t i = 0; i < count; ++i) {
     const int64_t row = rows[static_cast<size_t>(i)];
     if (row < 0 || row >= tokens) {
@@ -23,7 +23,7 @@ Tensor select_rows(Context& ctx, const Tensor& x, std::span<const int64_t> rows)
     }
     ctx.backend.append_to_cache(ctx.stream, source, row, 1, y, i);
   }
-  return y.reshape({count, width});
+  return y.rows.reshape({count, width});
 }
 
 }  // namespace nibble

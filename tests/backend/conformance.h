@@ -25,20 +25,6 @@ inline std::unique_ptr<Backend> cpu_backend(int threads) {
   return make_backend("cpu", std::make_shared<ThreadPool>(threads));
 }
 
-// Runs every test once per instruction set ("avx2", "sse4", "scalar", ...).
-class CpuTarget : public testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    cpu::set_cpu_target(GetParam());
-    ASSERT_EQ(cpu::current_target(), GetParam());
-  }
-  void TearDown() override { cpu::set_cpu_target(""); }
-
-  std::unique_ptr<Backend> reference_ = make_backend("reference");
-  std::unique_ptr<Backend> cpu_ = cpu_backend(2);
-  Stream stream_;
-};
-
 inline Tensor random_tensor(Random& random, Shape shape, float scale = 1.0f) {
   Tensor tensor = Tensor::empty(DType::kF32, std::move(shape));
   for (float& value : tensor.mutable_data<float>()) value = random.normal() * scale;
@@ -111,5 +97,40 @@ inline void expect_same_bits(const Tensor& got, const Tensor& want) {
         << "element " << i << ": " << a[i] << " instead of " << b[i];
   }
 }
+
+// The magnitude of results whose bound is one number.
+inline const Tensor kOne = Tensor::from<float>({1.0f}, {1});
+
+// Runs every test once per instruction set ("avx2", "sse4", "scalar", ...).
+class CpuTarget : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    cpu::set_cpu_target(GetParam());
+    ASSERT_EQ(cpu::current_target(), GetParam());
+  }
+  void TearDown() override { cpu::set_cpu_target(""); }
+
+  // Runs `op` on both backends and once per number of threads: close to the reference within
+  // tolerance * magnitude, and the same bits whatever the threads.
+  template <typename Op>
+  void check(const Shape& shape, const Op& op, const Tensor& magnitude, float tolerance) {
+    const auto result = [&](Backend& backend) {
+      Tensor y = Tensor::empty(DType::kF32, shape);
+      for (float& value : y.mutable_data<float>()) value = NAN;
+      op(backend, y);
+      return y;
+    };
+    const Tensor got = result(*cpu_);
+    expect_close(got, result(*reference_), magnitude, tolerance);
+    for (const int threads : {1, 3, 8}) {
+      if (HasFatalFailure()) return;
+      expect_same_bits(result(*cpu_backend(threads)), got);
+    }
+  }
+
+  std::unique_ptr<Backend> reference_ = make_backend("reference");
+  std::unique_ptr<Backend> cpu_ = cpu_backend(2);
+  Stream stream_;
+};
 
 }  // namespace nibble::conformance

@@ -97,6 +97,7 @@ class Usage(CliTest):
             ([*run, "--load-in-4bit", "--bnb-4bit-quant-type", "nf5"], "nf5"),
             ([*run, "--bnb-4bit-use-double-quant"], "load-in-4bit"),
             ([*run, "--activation", "int4"], "int4"),
+            ([*run, "--kv-cache-dtype", "bfloat16"], "bfloat16"),
             ([*run, "--system", "x"], "--chat"),
             ([*run, "--chat-template", "default"], "--chat"),
             ([*run, "--chat", "--tools", "/no/such/file"], "tools"),
@@ -432,6 +433,13 @@ class Files(CliTest):
         self.assertEqual(self.json_of("eval", self.model, "--perplexity", plain)["tokens"], 11)
         self.assertRegex(self.nibble("eval", self.model, "--perplexity", plain).stdout,
                          r"^perplexity \d+\.\d+ \+/- \d+\.\d+ over 11 tokens\n$")
+        of_cache = {dtype: self.json_of("eval", self.model, "--perplexity", plain,
+                                        "--kv-cache-dtype", dtype)["nll"]
+                    for dtype in ["auto", "float32", "float16", "int8"]}
+        self.assertEqual(of_cache["auto"], of_cache["float32"])  # of a model in float32
+        self.assertEqual(len(set(of_cache.values())), 3)
+        self.assertAlmostEqual(of_cache["float16"], of_cache["float32"], delta=1e-3)
+        self.assertAlmostEqual(of_cache["int8"], of_cache["float32"], delta=0.1)
         self.fails("eval", self.model, "--perplexity", self.folder / "no.txt", says="no.txt")
         self.fails("eval", self.model, "--perplexity", plain, "--context", "9999", "--quiet",
                    says="context")

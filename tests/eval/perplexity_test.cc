@@ -147,6 +147,7 @@ struct Bar {
   double perplexity, tolerance;
   std::optional<BitsAndBytesConfig> quantization;
   std::optional<ActivationMode> activation;
+  std::optional<DType> kv_cache_dtype = std::nullopt;
 };
 
 BitsAndBytesConfig nf4() {
@@ -175,6 +176,7 @@ TEST_P(StoriesPerplexity, EqualsTheReference) {
   OpenOptions options;
   options.quantization = GetParam().quantization;
   options.activation = GetParam().activation;
+  options.kv_cache_dtype = GetParam().kv_cache_dtype;
   const OpenedModel opened = open_model(model, options);
   PerplexityOptions perplexity;
   perplexity.context = 512;
@@ -190,7 +192,10 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Bar{"float", 5.279827, 1e-4, std::nullopt, std::nullopt},
                       Bar{"nf4", 5.884103, 1e-3, nf4(), std::nullopt},
                       Bar{"int8_rows", 5.276274, 5e-3, int8(), ActivationMode::kFloat},
-                      Bar{"llm_int8", 5.279827, 0.0528, int8(), ActivationMode::kInt8}),
+                      Bar{"llm_int8", 5.279827, 0.0528, int8(), ActivationMode::kInt8},
+                      Bar{"kv_float16", 5.279827, 1e-4, std::nullopt, std::nullopt, DType::kF16},
+                      // No reference but this code: the bar says what a coarse cache may cost.
+                      Bar{"kv_int8", 5.288942, 2e-3, std::nullopt, std::nullopt, DType::kI8}),
     [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

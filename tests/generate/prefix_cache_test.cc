@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "nibble/backend/reference/reference_backend.h"
 
@@ -13,10 +15,10 @@ namespace {
 
 using Ids = std::vector<int32_t>;
 
-class PrefixCacheTest : public ::testing::Test {
+class PrefixCacheTest : public ::testing::TestWithParam<DType> {
  protected:
   void limit(std::optional<int64_t> max_tokens, int64_t max_kept) {
-    cache_ = std::make_unique<PrefixCache>(KvCache(1, 1, 2), max_tokens, max_kept);
+    cache_ = std::make_unique<PrefixCache>(KvCache(1, 1, 2, GetParam()), max_tokens, max_kept);
   }
 
   // As a forward pass does: one layer, whose keys are the tokens.
@@ -36,7 +38,9 @@ class PrefixCacheTest : public ::testing::Test {
     compute(sequence, {next});
     Ids ids;
     for (int64_t i = 0; i < last_[0].length; ++i) {
-      ids.push_back(static_cast<int32_t>(last_[0].keys.data<float>()[static_cast<size_t>(2 * i)]));
+      std::vector<float> key(2);
+      decode_cache_row(last_[0].keys, 0, i, key);
+      ids.push_back(static_cast<int32_t>(std::lround(key[0])));  // int8 rounds the last bit
     }
     return ids;
   }
@@ -61,11 +65,11 @@ class PrefixCacheTest : public ::testing::Test {
   std::unique_ptr<Stream> stream_ = backend_->new_stream();
   Context ctx_{*backend_, *stream_};
   std::unique_ptr<PrefixCache> cache_ =
-      std::make_unique<PrefixCache>(KvCache(1, 1, 2), std::nullopt, 2);
+      std::make_unique<PrefixCache>(KvCache(1, 1, 2, GetParam()), std::nullopt, 2);
   std::vector<AttentionSpan> last_;
 };
 
-TEST_F(PrefixCacheTest, CopiesTheLongestCommonBeginning) {
+TEST_P(PrefixCacheTest, CopiesTheLongestCommonBeginning) {
   run_and_keep({1, 2, 3, 4});
   run_and_keep({1, 2, 3, 5, 6, 7});
   const auto opened = open({1, 2, 3, 5, 6, 8, 9});
@@ -75,7 +79,7 @@ TEST_F(PrefixCacheTest, CopiesTheLongestCommonBeginning) {
   EXPECT_EQ(reused_by({2, 3}), 0);
 }
 
-TEST_F(PrefixCacheTest, ARunningSequenceLendsItsBeginningToo) {
+TEST_P(PrefixCacheTest, ARunningSequenceLendsItsBeginningToo) {
   const auto first = open({1, 2, 3});
   compute(first.sequence, {1, 2});
   const auto second = open({1, 2, 3});
@@ -84,7 +88,7 @@ TEST_F(PrefixCacheTest, ARunningSequenceLendsItsBeginningToo) {
   EXPECT_EQ(held_with(first.sequence, 3), (Ids{1, 2, 3}));
 }
 
-TEST_F(PrefixCacheTest, TakesOverAKeptSequenceThatThePromptContinues) {
+TEST_P(PrefixCacheTest, TakesOverAKeptSequenceThatThePromptContinues) {
   run_and_keep({1, 2, 3});
   const int64_t bytes = cache_->kv().bytes();
   const auto opened = open({1, 2, 3, 4, 5});
@@ -93,13 +97,13 @@ TEST_F(PrefixCacheTest, TakesOverAKeptSequenceThatThePromptContinues) {
   EXPECT_EQ(held_with(opened.sequence, 4), (Ids{1, 2, 3, 4}));
 }
 
-TEST_F(PrefixCacheTest, LeavesTheLastTokenOfAPromptToCompute) {
+TEST_P(PrefixCacheTest, LeavesTheLastTokenOfAPromptToCompute) {
   run_and_keep({1, 2, 3});
   EXPECT_EQ(reused_by({1, 2, 3}), 2);
   EXPECT_EQ(reused_by({1}), 0);
 }
 
-TEST_F(PrefixCacheTest, TheLeastRecentlyUsedGoesFirst) {
+TEST_P(PrefixCacheTest, TheLeastRecentlyUsedGoesFirst) {
   run_and_keep({1, 1, 1});
   run_and_keep({2, 2, 2});
   EXPECT_EQ(reused_by({1, 1, 5}), 2);
@@ -109,7 +113,7 @@ TEST_F(PrefixCacheTest, TheLeastRecentlyUsedGoesFirst) {
   EXPECT_EQ(reused_by({3, 3, 5}), 2);
 }
 
-TEST_F(PrefixCacheTest, KeptSequencesMakeRoomForRunningOnes) {
+TEST_P(PrefixCacheTest, KeptSequencesMakeRoomForRunningOnes) {
   limit(10, 5);
   run_and_keep({1, 1, 1, 1});
   run_and_keep({2, 2, 2, 2});
@@ -123,7 +127,7 @@ TEST_F(PrefixCacheTest, KeptSequencesMakeRoomForRunningOnes) {
   EXPECT_TRUE(cache_->has_room(10));
 }
 
-TEST_F(PrefixCacheTest, CutsItsSourceBackWhereBothDoNotFit) {
+TEST_P(PrefixCacheTest, CutsItsSourceBackWhereBothDoNotFit) {
   limit(10, 5);
   run_and_keep({1, 2, 3, 4, 5, 6});
   const auto opened = open({1, 2, 3, 9, 9});
@@ -132,7 +136,7 @@ TEST_F(PrefixCacheTest, CutsItsSourceBackWhereBothDoNotFit) {
   EXPECT_EQ(reused_by({1, 2, 3, 4, 5}), 3);
 }
 
-TEST_F(PrefixCacheTest, WhatIsNotKeptIsFreed) {
+TEST_P(PrefixCacheTest, WhatIsNotKeptIsFreed) {
   const auto dropped = open({1, 2, 3});
   compute(dropped.sequence, {1, 2, 3});
   cache_->close(dropped.sequence, /*keep=*/false);
@@ -142,13 +146,16 @@ TEST_F(PrefixCacheTest, WhatIsNotKeptIsFreed) {
   EXPECT_EQ(cache_->kv().bytes(), 0);
 }
 
-TEST_F(PrefixCacheTest, AClearedSequenceBeginsAgain) {
+TEST_P(PrefixCacheTest, AClearedSequenceBeginsAgain) {
   const auto opened = open({1, 2, 3});
   compute(opened.sequence, {1, 2, 3});
   cache_->clear(opened.sequence);
   EXPECT_EQ(held_with(opened.sequence, 7), (Ids{7}));
   EXPECT_EQ(reused_by({1, 2, 3}), 0);
 }
+
+INSTANTIATE_TEST_SUITE_P(, PrefixCacheTest, ::testing::Values(DType::kF32, DType::kF16, DType::kI8),
+                         [](const auto& test) { return std::string(torch_name(test.param)); });
 
 }  // namespace
 }  // namespace nibble

@@ -17,7 +17,7 @@ constexpr int64_t kLayers = 2, kHeads = 2, kHeadDim = 3;
 
 using testing::message_of;
 
-class KvCacheTest : public ::testing::Test {
+class KvCacheTest : public ::testing::TestWithParam<DType> {
  protected:
   // Every number says where it came from.
   static float key_of(int64_t layer, int32_t token, int64_t head, int64_t d) {
@@ -47,22 +47,33 @@ class KvCacheTest : public ::testing::Test {
     append(batch);
   }
 
+  // `row` as a cache gives it back.
+  static std::vector<float> stored(std::vector<float> row) {
+    CacheRows cache(Tensor::zeros(GetParam(), {1, 1, kHeadDim}),
+                    Tensor::zeros(DType::kF32, {1, 1}));
+    encode_cache_row(row, cache, 0, 0);
+    decode_cache_row(cache, 0, 0, row);
+    return row;
+  }
+
   // Span `index` of the last append holds exactly these tokens, in both layers.
   void expect_span(size_t index, const std::vector<int32_t>& ids) {
     for (int64_t layer = 0; layer < kLayers; ++layer) {
       const AttentionSpan& span = spans_[static_cast<size_t>(layer)][index];
       ASSERT_EQ(span.length, static_cast<int64_t>(ids.size()));
-      const auto keys = span.keys.data<float>();
-      const auto values = span.values.data<float>();
-      const int64_t capacity = span.keys.dim(1);
       for (int64_t h = 0; h < kHeads; ++h) {
         for (int64_t p = 0; p < span.length; ++p) {
+          std::vector<float> wanted_keys(kHeadDim), wanted_values(kHeadDim);
           for (int64_t d = 0; d < kHeadDim; ++d) {
-            const auto at = static_cast<size_t>((h * capacity + p) * kHeadDim + d);
-            const float expected = key_of(layer, ids[static_cast<size_t>(p)], h, d);
-            ASSERT_EQ(keys[at], expected) << "position " << p;
-            ASSERT_EQ(values[at], -expected) << "position " << p;
+            const auto at = static_cast<size_t>(d);
+            wanted_keys[at] = key_of(layer, ids[static_cast<size_t>(p)], h, d);
+            wanted_values[at] = -wanted_keys[at];
           }
+          std::vector<float> keys(kHeadDim), values(kHeadDim);
+          decode_cache_row(span.keys, h, p, keys);
+          decode_cache_row(span.values, h, p, values);
+          ASSERT_EQ(keys, stored(wanted_keys)) << "position " << p;
+          ASSERT_EQ(values, stored(wanted_values)) << "position " << p;
         }
       }
     }
@@ -71,7 +82,7 @@ class KvCacheTest : public ::testing::Test {
   std::unique_ptr<Backend> backend_ = make_reference_backend();
   std::unique_ptr<Stream> stream_ = backend_->new_stream();
   Context ctx_{*backend_, *stream_};
-  KvCache cache_{kLayers, kHeads, kHeadDim};
+  KvCache cache_{kLayers, kHeads, kHeadDim, GetParam()};
   std::vector<AttentionSpan> spans_[kLayers];
 };
 
@@ -81,7 +92,7 @@ std::vector<int32_t> range(int32_t begin, int32_t end) {
   return ids;
 }
 
-TEST_F(KvCacheTest, GrowsAndKeepsWhatItHolds) {
+TEST_P(KvCacheTest, GrowsAndKeepsWhatItHolds) {
   const int64_t sequence = cache_.add_sequence();
   std::vector<int32_t> all;
   for (const int32_t count : {3, 1, 60, 1, 200}) {
@@ -92,10 +103,11 @@ TEST_F(KvCacheTest, GrowsAndKeepsWhatItHolds) {
     expect_span(0, all);
   }
   EXPECT_EQ(cache_.length(sequence), 265);
-  EXPECT_GE(cache_.bytes(), 265 * 2 * kLayers * kHeads * kHeadDim * 4);
+  EXPECT_GE(cache_.bytes(), 265 * 2 * kLayers * kHeads * cache_row_bytes(GetParam(), kHeadDim));
+  EXPECT_LE(cache_.bytes(), 520 * 2 * kLayers * kHeads * cache_row_bytes(GetParam(), kHeadDim));
 }
 
-TEST_F(KvCacheTest, SequencesOfABatchAreIndependent) {
+TEST_P(KvCacheTest, SequencesOfABatchAreIndependent) {
   const int64_t a = cache_.add_sequence(), b = cache_.add_sequence();
   append(a, {1, 2, 3});
   TokenBatch batch;
@@ -107,7 +119,7 @@ TEST_F(KvCacheTest, SequencesOfABatchAreIndependent) {
   expect_span(1, {1, 2, 3, 4, 5});
 }
 
-TEST_F(KvCacheTest, TruncateCutsBack) {
+TEST_P(KvCacheTest, TruncateCutsBack) {
   const int64_t sequence = cache_.add_sequence();
   append(sequence, range(0, 10));
   cache_.truncate(sequence, 4);
@@ -117,7 +129,7 @@ TEST_F(KvCacheTest, TruncateCutsBack) {
             "cannot cut a sequence to this length: expected 0 to 5, got 6");
 }
 
-TEST_F(KvCacheTest, ForkCopies) {
+TEST_P(KvCacheTest, ForkCopies) {
   const int64_t first = cache_.add_sequence();
   append(first, {1, 2});
   const int64_t second = cache_.fork(ctx_, first, 2);
@@ -130,7 +142,7 @@ TEST_F(KvCacheTest, ForkCopies) {
   EXPECT_EQ(cache_.length(empty), 0);
 }
 
-TEST_F(KvCacheTest, ForkCopiesNoMoreThanAskedFor) {
+TEST_P(KvCacheTest, ForkCopiesNoMoreThanAskedFor) {
   const int64_t first = cache_.add_sequence();
   append(first, range(0, 500));
   const int64_t whole = cache_.bytes();
@@ -149,7 +161,7 @@ TEST_F(KvCacheTest, ForkCopiesNoMoreThanAskedFor) {
             "cannot fork a sequence at this length: expected 0 to 71, got 72");
 }
 
-TEST_F(KvCacheTest, DropFreesMemory) {
+TEST_P(KvCacheTest, DropFreesMemory) {
   const int64_t sequence = cache_.add_sequence();
   append(sequence, {1});
   cache_.drop(sequence);
@@ -159,7 +171,7 @@ TEST_F(KvCacheTest, DropFreesMemory) {
   EXPECT_NE(cache_.add_sequence(), sequence);
 }
 
-TEST_F(KvCacheTest, RefusesBatchesThatContradictThemselves) {
+TEST_P(KvCacheTest, RefusesBatchesThatContradictThemselves) {
   const int64_t sequence = cache_.add_sequence();
   TokenBatch twice;
   twice.add(sequence, {1});
@@ -184,6 +196,14 @@ TEST_F(KvCacheTest, RefusesBatchesThatContradictThemselves) {
   EXPECT_EQ(message_of([&] { cache_.advance(one); }),
             "cannot advance a sequence past what was appended to it: got 0");
   EXPECT_EQ(cache_.length(sequence), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(, KvCacheTest, ::testing::Values(DType::kF32, DType::kF16, DType::kI8),
+                         [](const auto& test) { return std::string(torch_name(test.param)); });
+
+TEST(KvCacheDtypeTest, OthersAreRefused) {
+  EXPECT_EQ(message_of([] { KvCache(1, 1, 2, DType::kBF16); }),
+            "a KV cache has no such dtype: expected float32, float16 or int8, got bfloat16");
 }
 
 }  // namespace

@@ -1,223 +1,167 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Causal attention with an online softmax (arXiv 1805.02867). The query rows of one kv head (token
-// x head of its group) are gathered a tile wide, one per vector lane, so that scores, softmax and
-// the weighted sum of values all run on whole vectors, with the register tile of the linear layers.
-#include <hwy/aligned_allocator.h>
-
+// Splits causal attention into tasks for the pool. Many query rows (prefill) are split by rows. Few
+// of them (decoding) are split by keys as well: a task has all heads of a group and one chunk of
+// keys, and the chunks' partial results are merged in their order. Which kernel takes which rows
+// and keys follows from shapes alone, so a result does not depend on the number of threads.
 #include <algorithm>
-#include <limits>
+#include <cmath>
+#include <memory>
 #include <vector>
 
+#include "nibble/backend/cpu/attention_task.h"
 #include "nibble/backend/cpu/kernels.h"
 
-#undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "nibble/backend/cpu/attention.cc"
-#include <hwy/foreach_target.h>
-#include <hwy/highway.h>
-
-#include "nibble/backend/cpu/micro_gemm-inl.h"
-#include "nibble/backend/cpu/vector_math-inl.h"
-
-// Shared by all targets, so outside their namespaces and defined once.
-#ifndef NIBBLE_CPU_ATTENTION_TASK_
-#define NIBBLE_CPU_ATTENTION_TASK_
 namespace nibble::cpu {
-// Query rows [row_begin, row_end) of one span and kv head; row = token of the span * group + head
-// of the group.
-struct AttentionTask {
-  const float* query;   // [tokens of the span, heads, head_dim]
-  const float* keys;    // [capacity, head_dim] of this kv head
-  const float* values;  // likewise
-  float* y;             // like query
-  int64_t heads, head_dim, group, first_head;
-  int64_t first_position;  // of the span's first token
-  int64_t sliding_window;
-  float scale;
-  int64_t row_begin, row_end;
+namespace {
+
+// Most tiles of rows that share the blocks of keys that are decoded for them; their state (eight
+// times 16 KB for 128 elements and vectors of 8) stays in L2.
+constexpr int64_t kMostTilesPerTask = 8;
+// With so many tasks per thread the longest of them, at the end of a prompt, is not waited for.
+constexpr int64_t kTasksPerThread = 4;
+
+HeadRows rows_of(const CacheRows& cache, int64_t head) {
+  HeadRows rows;
+  rows.dtype = cache.dtype();
+  rows.rows = static_cast<const std::byte*>(cache.rows.raw()) +
+              head * cache.capacity() * cache.head_dim() * size_of(cache.dtype());
+  if (cache.dtype() == DType::kI8) {
+    rows.scales = cache.scales.data<float>().data() + head * cache.capacity();
+  }
+  return rows;
+}
+
+// The partial results of the same rows, chunk after chunk; the first one's task says which rows.
+struct Merge {
+  size_t first_task = 0;
+  int64_t chunks = 0;
 };
-}  // namespace nibble::cpu
-#endif
 
-HWY_BEFORE_NAMESPACE();
-namespace nibble::cpu::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
-// Keys per step: a step's scores (64 x 16 floats) and keys stay in L1.
-constexpr int64_t kKeyBlock = 64;
-// Below any score: the running maximum before the first visible key. Finite, so that the
-// difference of two of them is a number.
-constexpr float kLowest = -3.0e38f;
-
-int64_t AttentionRows() { return tile_columns(); }
-
-// Hides scores of keys [key, key + count) that a lane's query may not see: those after its
-// position, and those that left its window.
-template <class D>
-HWY_INLINE void mask_scores(D d, const int32_t* positions, int64_t window, int64_t key,
-                            int64_t count, float* scores, int64_t stride) {
-  const hn::RebindToSigned<D> d32;
-  const auto position = hn::Load(d32, positions);
-  const auto hidden_score = hn::Set(d, -std::numeric_limits<float>::infinity());
-  for (int64_t s = 0; s < count; ++s) {
-    const auto at = hn::Set(d32, static_cast<int32_t>(key + s));
-    auto hidden = hn::Gt(at, position);
-    if (window > 0) {
-      const auto oldest =
-          hn::Sub(position, hn::Set(d32, static_cast<int32_t>(std::min<int64_t>(
-                                             window - 1, std::numeric_limits<int32_t>::max()))));
-      hidden = hn::Or(hidden, hn::Lt(at, oldest));
-    }
-    float* row = scores + s * stride;
-    hn::Store(hn::IfThenElse(hn::RebindMask(d, hidden), hidden_score, hn::Load(d, row)), d, row);
-  }
-}
-
-// One step of the online softmax for one vector of lanes: scores become weights relative to the new
-// maximum, and what was summed so far is scaled to it.
-template <class D>
-HWY_INLINE void softmax_step(D d, int64_t count, int64_t stride, int64_t head_dim, float* scores,
-                             float* maximum, float* total, float* output) {
-  const auto old_maximum = hn::Load(d, maximum);
-  auto new_maximum = old_maximum;
-  for (int64_t s = 0; s < count; ++s) {
-    new_maximum = hn::Max(new_maximum, hn::Load(d, scores + s * stride));
-  }
-  auto sum = hn::Zero(d);
-  for (int64_t s = 0; s < count; ++s) {
-    const auto weight = exp_of(d, hn::Sub(hn::Load(d, scores + s * stride), new_maximum));
-    hn::Store(weight, d, scores + s * stride);
-    sum = hn::Add(sum, weight);
-  }
-  const auto correction = exp_of(d, hn::Sub(old_maximum, new_maximum));
-  hn::Store(new_maximum, d, maximum);
-  hn::Store(hn::MulAdd(hn::Load(d, total), correction, sum), d, total);
-  if (hn::AllTrue(d, hn::Eq(correction, hn::Set(d, 1.0f)))) return;
-  for (int64_t i = 0; i < head_dim; ++i) {
-    float* out = output + i * stride;
-    hn::Store(hn::Mul(hn::Load(d, out), correction), d, out);
-  }
-}
-
-template <int kVectors>
-HWY_INLINE void attend_tile(const AttentionTask& task) {
-  const hn::ScalableTag<float> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d)), width = kVectors * lanes;
-  const int64_t head_dim = task.head_dim, rows = task.row_end - task.row_begin;
-  const auto scratch =
-      hwy::AllocateAligned<float>(static_cast<size_t>((2 * head_dim + kKeyBlock + 2) * width));
-  const auto position_of = hwy::AllocateAligned<int32_t>(static_cast<size_t>(width));
-  float* query = scratch.get();               // [head_dim, width], scaled
-  float* output = query + head_dim * width;   // [head_dim, width]
-  float* scores = output + head_dim * width;  // [kKeyBlock, width]
-  float* maximum = scores + kKeyBlock * width;
-  float* total = maximum + width;
-  // Row -> offset of its head in query and y; lanes without a row repeat the last one.
-  const auto row_at = [&](int64_t lane) { return task.row_begin + std::min(lane, rows - 1); };
-  const auto offset_of = [&](int64_t lane) {
-    const int64_t row = row_at(lane);
-    return (row / task.group * task.heads + task.first_head + row % task.group) * head_dim;
-  };
-  for (int64_t lane = 0; lane < width; ++lane) {
-    const float* from = task.query + offset_of(lane);
-    for (int64_t i = 0; i < head_dim; ++i) query[i * width + lane] = from[i] * task.scale;
-    position_of[static_cast<size_t>(lane)] =
-        static_cast<int32_t>(task.first_position + row_at(lane) / task.group);
-    maximum[lane] = kLowest;
-    total[lane] = 0.0f;
-  }
-  std::fill_n(output, head_dim * width, 0.0f);
-
-  const int64_t first = position_of[0], last = position_of[static_cast<size_t>(width - 1)];
-  const int64_t window = task.sliding_window;
-  int64_t key = window > 0 ? std::max<int64_t>(0, first - window + 1) : 0;
-  for (; key <= last; key += kKeyBlock) {
-    const int64_t count = std::min(kKeyBlock, last + 1 - key);
-    multiply_rows<kVectors>({.a = task.keys + key * head_dim,
-                             .row_stride = head_dim,
-                             .k_stride = 1,
-                             .b = query,
-                             .depth = head_dim,
-                             .c = scores,
-                             .c_stride = width,
-                             .add = false},
-                            count);
-    const bool all_visible = key + count - 1 <= first && (window <= 0 || key > last - window);
-    for (int64_t v = 0; v < width; v += lanes) {
-      if (!all_visible) {
-        mask_scores(d, position_of.get() + v, window, key, count, scores + v, width);
+class Plan {
+ public:
+  Plan(const AttentionArgs& args, float* y, int threads)
+      : args_(args), y_(y), threads_(threads), lanes_(attention_lanes()) {
+    for (const AttentionSpan& span : args.spans) add(span);
+    partials_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(partial_floats_));
+    int64_t at = 0;
+    for (const Merge& merge : merges_) {
+      for (int64_t i = 0; i < merge.chunks; ++i) {
+        AttentionTask& task = tasks_[merge.first_task + static_cast<size_t>(i)];
+        task.partial = partials_.get() + at;
+        at += task.rows() * task.partial_size();
       }
-      softmax_step(d, count, width, head_dim, scores + v, maximum + v, total + v, output + v);
     }
-    multiply_rows<kVectors>({.a = task.values + key * head_dim,
-                             .row_stride = 1,
-                             .k_stride = head_dim,
-                             .b = scores,
-                             .depth = count,
-                             .c = output,
-                             .c_stride = width,
-                             .add = true},
-                            head_dim);
   }
-  for (int64_t lane = 0; lane < rows; ++lane) {
-    float* to = task.y + offset_of(lane);
-    for (int64_t i = 0; i < head_dim; ++i) to[i] = output[i * width + lane] / total[lane];
+
+  void run(ThreadPool& pool) const {
+    // Below this many multiply-adds (a few microseconds) one thread is done before others wake.
+    constexpr int64_t kSerialWork = 64 << 10;
+    const int64_t count = static_cast<int64_t>(tasks_.size());
+    pool.parallel_for(count, work_ < kSerialWork ? count : 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const AttentionTask& task = tasks_[static_cast<size_t>(i)];
+        task.few ? attend_few(task) : attend_tiles(task);
+      }
+    });
+    const int64_t merges = static_cast<int64_t>(merges_.size());
+    pool.parallel_for(merges, partial_floats_ < kElementGrain ? merges : 1,
+                      [&](int64_t begin, int64_t end) {
+                        for (int64_t i = begin; i < end; ++i)
+                          merge(merges_[static_cast<size_t>(i)]);
+                      });
   }
-}
 
-void Attend(const AttentionTask& task) {
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
-  // Decoding one token has few query rows: do not pay for a second, empty vector.
-  if (task.row_end - task.row_begin <= lanes) return attend_tile<1>(task);
-  attend_tile<2>(task);
-}
+ private:
+  void add(const AttentionSpan& span) {
+    AttentionTask task;
+    task.heads = args_.query.dim(1);
+    task.head_dim = args_.query.dim(2);
+    task.group = task.heads / span.keys.kv_heads();
+    task.query = args_.query.data<float>().data() + span.begin * task.heads * task.head_dim;
+    task.y = y_ + span.begin * task.heads * task.head_dim;
+    task.first_position = span.length - span.count;
+    task.sliding_window = args_.sliding_window;
+    task.scale = args_.scale;
+    task.row_end = span.count * task.group;
+    if (task.row_end == 0) return;
+    task.key_begin = task.first_visible(0);
+    task.key_end = span.length;
+    work_ +=
+        2 * task.row_end * span.keys.kv_heads() * (task.key_end - task.key_begin) * task.head_dim;
+    for (int64_t kv_head = 0; kv_head < span.keys.kv_heads(); ++kv_head) {
+      task.first_head = kv_head * task.group;
+      task.keys = rows_of(span.keys, kv_head);
+      task.values = rows_of(span.values, kv_head);
+      task.row_end <= 2 * lanes_ ? split_keys(task) : split_rows(task);
+    }
+  }
 
-}  // namespace nibble::cpu::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+  // A tile's rows and its way over the keys are the same in any task.
+  void split_rows(AttentionTask task) {
+    const int64_t rows = task.row_end, tile = 2 * lanes_;
+    const int64_t tiles = (rows + tile - 1) / tile * (task.heads / task.group);
+    const int64_t step =
+        tile * std::clamp<int64_t>(tiles / (threads_ * kTasksPerThread), 1, kMostTilesPerTask);
+    for (int64_t row = 0; row < rows; row += step) {
+      task.row_begin = row;
+      task.row_end = std::min(row + step, rows);
+      task.key_begin = task.first_visible(task.row_begin);
+      task.key_end = task.position(task.row_end - 1) + 1;
+      tasks_.push_back(task);
+    }
+  }
 
-#if HWY_ONCE
-namespace nibble::cpu {
-HWY_EXPORT(AttentionRows);
-HWY_EXPORT(Attend);
+  void split_keys(AttentionTask task) {
+    task.few = task.rows() < lanes_;
+    const size_t first_task = tasks_.size();
+    const int64_t key_end = task.key_end;
+    while (task.key_begin < key_end) {
+      task.key_end = std::min((task.key_begin / kKeyChunk + 1) * kKeyChunk, key_end);
+      tasks_.push_back(task);
+      task.key_begin = task.key_end;
+    }
+    const int64_t chunks = static_cast<int64_t>(tasks_.size() - first_task);
+    if (chunks == 1) return;
+    merges_.push_back({first_task, chunks});
+    partial_floats_ += chunks * task.rows() * task.partial_size();
+  }
+
+  void merge(const Merge& merge) const {
+    const AttentionTask& task = tasks_[merge.first_task];
+    const int64_t head_dim = task.head_dim, chunk_size = task.rows() * task.partial_size();
+    for (int64_t row = task.row_begin; row < task.row_end; ++row) {
+      const float* first = task.partial + (row - task.row_begin) * task.partial_size();
+      float maximum = kLowestScore, total = 0.0f;
+      for (int64_t c = 0; c < merge.chunks; ++c) {
+        maximum = std::max(maximum, first[c * chunk_size + head_dim]);
+      }
+      float* to = task.y + task.offset(row);
+      std::fill_n(to, head_dim, 0.0f);
+      for (int64_t c = 0; c < merge.chunks; ++c) {
+        const float* from = first + c * chunk_size;
+        const float weight = std::exp(from[head_dim] - maximum);
+        total += weight * from[head_dim + 1];
+        for (int64_t i = 0; i < head_dim; ++i) to[i] += weight * from[i];
+      }
+      for (int64_t i = 0; i < head_dim; ++i) to[i] /= total;
+    }
+  }
+
+  const AttentionArgs& args_;
+  float* y_;
+  const int64_t threads_, lanes_;
+  std::vector<AttentionTask> tasks_;
+  std::vector<Merge> merges_;
+  std::unique_ptr<float[]> partials_;
+  int64_t partial_floats_ = 0;
+  int64_t work_ = 0;  // multiply-adds
+};
+
+}  // namespace
 
 void attention(ThreadPool& pool, const AttentionArgs& args, float* y) {
-  const int64_t heads = args.query.dim(1), head_dim = args.query.dim(2);
-  const float* query = args.query.data<float>().data();
-  const int64_t tile = HWY_DYNAMIC_DISPATCH(AttentionRows)();
-  std::vector<AttentionTask> tasks;
-  int64_t work = 0;  // multiply-adds
-  for (const AttentionSpan& span : args.spans) {
-    const int64_t kv_heads = span.keys.dim(0), capacity = span.keys.dim(1);
-    const int64_t group = heads / kv_heads, rows = span.count * group;
-    const float* keys = span.keys.data<float>().data();
-    const float* values = span.values.data<float>().data();
-    work += 2 * span.count * heads * span.length * head_dim;
-    for (int64_t kv_head = 0; kv_head < kv_heads; ++kv_head) {
-      for (int64_t row = 0; row < rows; row += tile) {
-        tasks.push_back({.query = query + span.begin * heads * head_dim,
-                         .keys = keys + kv_head * capacity * head_dim,
-                         .values = values + kv_head * capacity * head_dim,
-                         .y = y + span.begin * heads * head_dim,
-                         .heads = heads,
-                         .head_dim = head_dim,
-                         .group = group,
-                         .first_head = kv_head * group,
-                         .first_position = span.length - span.count,
-                         .sliding_window = args.sliding_window,
-                         .scale = args.scale,
-                         .row_begin = row,
-                         .row_end = std::min(row + tile, rows)});
-      }
-    }
-  }
-  // Below this many multiply-adds (a few microseconds) one thread is done before others wake.
-  constexpr int64_t kSerialWork = 64 << 10;
-  const int64_t count = static_cast<int64_t>(tasks.size());
-  pool.parallel_for(count, work < kSerialWork ? count : 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      HWY_DYNAMIC_DISPATCH(Attend)(tasks[static_cast<size_t>(i)]);
-    }
-  });
+  Plan(args, y, pool.threads()).run(pool);
 }
+
 }  // namespace nibble::cpu
-#endif

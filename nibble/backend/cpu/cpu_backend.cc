@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 
 #include "nibble/backend/cpu/buffer_cache.h"
 #include "nibble/backend/cpu/kernels.h"
@@ -56,22 +55,21 @@ class CpuBackend final : public Backend {
                        .y = floats(y)});
   }
 
-  void append_to_cache(Stream&, const Tensor& x, int64_t begin, int64_t count, Tensor& cache,
+  void append_to_cache(Stream&, const Tensor& x, int64_t begin, int64_t count, CacheRows& cache,
                        int64_t at) override {
-    const int64_t kv_heads = x.dim(1), head_dim = x.dim(2), capacity = cache.dim(1);
+    const int64_t kv_heads = x.dim(1), head_dim = x.dim(2);
     const float* from = floats(x) + begin * kv_heads * head_dim;
-    float* to = floats(cache);
-    const int64_t grain =
-        std::max<int64_t>(1, cpu::kElementGrain / std::max<int64_t>(1, count * head_dim));
-    pool_->parallel_for(kv_heads, grain, [&](int64_t first, int64_t last) {
-      for (int64_t head = first; head < last; ++head) {
-        for (int64_t i = 0; i < count; ++i) {
-          std::memcpy(to + (head * capacity + at + i) * head_dim,
-                      from + (i * kv_heads + head) * head_dim,
-                      static_cast<size_t>(head_dim) * sizeof(float));
-        }
+    for_each_head(kv_heads, count * head_dim, [&](int64_t head) {
+      for (int64_t i = 0; i < count; ++i) {
+        encode_cache_row({from + (i * kv_heads + head) * head_dim, static_cast<size_t>(head_dim)},
+                         cache, head, at + i);
       }
     });
+  }
+
+  void copy_cache(Stream&, const CacheRows& from, int64_t count, CacheRows& to) override {
+    for_each_head(from.kv_heads(), count * from.head_dim(),
+                  [&](int64_t head) { copy_cache_rows(from, head, count, to); });
   }
 
   void attention(Stream&, const AttentionArgs& args, Tensor& y) override {
@@ -93,6 +91,15 @@ class CpuBackend final : public Backend {
   }
 
  private:
+  template <typename Body>
+  void for_each_head(int64_t heads, int64_t elements_per_head, const Body& body) {
+    const int64_t grain =
+        std::max<int64_t>(1, cpu::kElementGrain / std::max<int64_t>(1, elements_per_head));
+    pool_->parallel_for(heads, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t head = begin; head < end; ++head) body(head);
+    });
+  }
+
   // More than the activations of a block of a small model for a few hundred tokens.
   static constexpr size_t kKeptBytes = 64 << 20;
 

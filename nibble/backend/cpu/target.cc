@@ -3,14 +3,29 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <hwy/highway.h>
 
 #include <cctype>
 
 #include "nibble/base/error.h"
 
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "nibble/backend/cpu/target.cc"
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace nibble::cpu::HWY_NAMESPACE {
+
+int64_t ThisTarget() { return HWY_TARGET; }
+
+}  // namespace nibble::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
 namespace nibble::cpu {
 namespace {
+
+HWY_EXPORT(ThisTarget);
 
 std::string name_of(int64_t target) {
   std::string name = hwy::TargetName(target);
@@ -22,6 +37,9 @@ std::string name_of(int64_t target) {
 template <typename Visit>
 void for_each_target(const Visit& visit) {
   int64_t left = hwy::SupportedTargets() & HWY_TARGETS;
+  // Asking makes Highway dispatch to the processor's best target again, disabled or not, until it
+  // chooses anew.
+  hwy::GetChosenTarget().DeInit();
   for (; left != 0; left &= left - 1) visit(left & -left);
 }
 
@@ -33,7 +51,7 @@ std::vector<std::string> available_targets() {
   return names;
 }
 
-std::string current_target() { return available_targets().front(); }
+std::string current_target() { return name_of(HWY_DYNAMIC_DISPATCH(ThisTarget)()); }
 
 void set_cpu_target(std::string_view name) {
   hwy::DisableTargets(0);
@@ -51,3 +69,4 @@ void set_cpu_target(std::string_view name) {
 }
 
 }  // namespace nibble::cpu
+#endif

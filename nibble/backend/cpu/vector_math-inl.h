@@ -20,8 +20,14 @@ namespace hn = hwy::HWY_NAMESPACE;
 template <class D>
 HWY_INLINE hn::Vec<D> exp_of(D d, hn::Vec<D> x) {
   const hn::RebindToSigned<D> d32;
-  // e^89 overflows float and e^-104 rounds to zero; Min and Max keep a NaN in their second operand.
-  x = hn::Max(hn::Set(d, -104.0f), hn::Min(hn::Set(d, 89.0f), x));
+  // e^89 overflows float and e^-104 rounds to zero.
+  const auto lowest = hn::Set(d, -104.0f), highest = hn::Set(d, 89.0f);
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_SCALAR
+  x = hn::Max(lowest, hn::Min(highest, x));  // keep a NaN in their second operand
+#else
+  x = hn::IfThenElse(hn::Gt(x, highest), highest, x);
+  x = hn::IfThenElse(hn::Lt(x, lowest), lowest, x);
+#endif
   const auto n = hn::Round(hn::Mul(x, hn::Set(d, 1.44269504f)));
   // ln 2 in two parts; the high one has few bits, so that n * high is exact.
   auto r = hn::NegMulAdd(n, hn::Set(d, 0.693359375f), x);

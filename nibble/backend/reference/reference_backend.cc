@@ -73,18 +73,21 @@ class ReferenceBackend final : public Backend {
     }
   }
 
-  void append_to_cache(Stream&, const Tensor& x, int64_t begin, int64_t count, Tensor& cache,
+  void append_to_cache(Stream&, const Tensor& x, int64_t begin, int64_t count, CacheRows& cache,
                        int64_t at) override {
     const auto in = x.data<float>();
-    const auto out = cache.mutable_data<float>();
-    const int64_t heads = x.dim(1), head_dim = x.dim(2), capacity = cache.dim(1);
+    const int64_t heads = x.dim(1), head_dim = x.dim(2);
     for (int64_t t = 0; t < count; ++t) {
       for (int64_t h = 0; h < heads; ++h) {
-        const auto from = in.subspan(static_cast<size_t>(((begin + t) * heads + h) * head_dim),
-                                     static_cast<size_t>(head_dim));
-        std::copy(from.begin(), from.end(), out.begin() + (h * capacity + at + t) * head_dim);
+        encode_cache_row(in.subspan(static_cast<size_t>(((begin + t) * heads + h) * head_dim),
+                                    static_cast<size_t>(head_dim)),
+                         cache, h, at + t);
       }
     }
+  }
+
+  void copy_cache(Stream&, const CacheRows& from, int64_t count, CacheRows& to) override {
+    for (int64_t h = 0; h < from.kv_heads(); ++h) copy_cache_rows(from, h, count, to);
   }
 
   void attention(Stream&, const AttentionArgs& args, Tensor& y) override {
@@ -126,26 +129,25 @@ class ReferenceBackend final : public Backend {
   // softmax(scale * q kᵀ) v for every query of one span, over the positions that it may see.
   static void attend(const AttentionArgs& args, const AttentionSpan& span, Tensor& y) {
     const auto query = args.query.data<float>();
-    const auto keys = span.keys.data<float>();
-    const auto values = span.values.data<float>();
     const auto out = y.mutable_data<float>();
     const int64_t heads = args.query.dim(1), head_dim = args.query.dim(2);
-    const int64_t queries_per_key = heads / span.keys.dim(0), capacity = span.keys.dim(1);
+    const int64_t queries_per_key = heads / span.keys.kv_heads();
     std::vector<double> weights, sum;
+    std::vector<float> row(static_cast<size_t>(head_dim));
     for (int64_t i = 0; i < span.count; ++i) {
       const int64_t position = span.length - span.count + i;
       const int64_t first =
           args.sliding_window > 0 ? std::max<int64_t>(0, position - args.sliding_window + 1) : 0;
       for (int64_t h = 0; h < heads; ++h) {
         const int64_t q = ((span.begin + i) * heads + h) * head_dim;
-        const int64_t cache = h / queries_per_key * capacity * head_dim;
+        const int64_t kv_head = h / queries_per_key;
         weights.clear();
         double largest = -INFINITY;
         for (int64_t p = first; p <= position; ++p) {
+          decode_cache_row(span.keys, kv_head, p, row);
           double score = 0.0;
           for (int64_t d = 0; d < head_dim; ++d) {
-            score += double{query[static_cast<size_t>(q + d)]} *
-                     keys[static_cast<size_t>(cache + p * head_dim + d)];
+            score += double{query[static_cast<size_t>(q + d)]} * row[static_cast<size_t>(d)];
           }
           weights.push_back(score * args.scale);
           largest = std::max(largest, weights.back());
@@ -154,10 +156,10 @@ class ReferenceBackend final : public Backend {
         for (double& w : weights) total += w = std::exp(w - largest);
         sum.assign(static_cast<size_t>(head_dim), 0.0);
         for (int64_t p = first; p <= position; ++p) {
+          decode_cache_row(span.values, kv_head, p, row);
           const double w = weights[static_cast<size_t>(p - first)] / total;
           for (int64_t d = 0; d < head_dim; ++d) {
-            sum[static_cast<size_t>(d)] +=
-                w * values[static_cast<size_t>(cache + p * head_dim + d)];
+            sum[static_cast<size_t>(d)] += w * row[static_cast<size_t>(d)];
           }
         }
         for (int64_t d = 0; d < head_dim; ++d) {
