@@ -21,6 +21,7 @@ class CpuBackend final : public Backend {
 
   std::string_view name() const override { return "cpu"; }
   Device device() const override { return {}; }
+  DeviceLimits measure_limits() override { return cpu::measure_limits(*pool_); }
 
   void linear(Stream&, const PreparedWeight& weight, const Tensor& x, const Tensor& bias,
               Tensor& y) override {
