@@ -12,7 +12,6 @@
 #include <cmath>
 #include <vector>
 
-#include "benchmarks/machine_limits.h"
 #include "nibble/backend/registry.h"
 #include "nibble/base/random.h"
 
@@ -40,7 +39,7 @@ CacheRows filled_cache(Backend& backend, const Tensor& rows, DType dtype) {
   return cache;
 }
 
-void run_attention(benchmark::State& state, Backend& backend, const MachineLimits& limits,
+void run_attention(benchmark::State& state, Backend& backend, const DeviceLimits& limits,
                    const AttentionShape& shape, DType dtype, int64_t tokens, int64_t length) {
   Random random(1);
   const Tensor rows = random_rows(random, {length, shape.kv_heads, shape.head_dim});
@@ -70,11 +69,11 @@ void run_attention(benchmark::State& state, Backend& backend, const MachineLimit
   using benchmark::Counter;
   state.counters["B/s"] = Counter(read, Counter::kIsRate);
   state.counters["FLOP/s"] = Counter(flops, Counter::kIsRate);
-  state.counters["of_read"] = Counter(read / limits.bytes_per_second, Counter::kIsRate);
-  state.counters["of_fma"] = Counter(flops / limits.flops_per_second, Counter::kIsRate);
+  state.counters["of_read"] = Counter(read / limits.read_bytes_per_second, Counter::kIsRate);
+  state.counters["of_fma"] = Counter(flops / (2 * limits.multiply_adds_per_second), Counter::kIsRate);
 }
 
-void register_all(const std::shared_ptr<Backend>& backend, const MachineLimits& limits) {
+void register_all(const std::shared_ptr<Backend>& backend, const DeviceLimits& limits) {
   const AttentionShape shapes[] = {{32, 4, 64}, {9, 3, 64}, {32, 8, 128}, {16, 16, 64}};
   for (const int64_t tokens : {1, 512}) {
     for (const AttentionShape& shape : shapes) {
@@ -104,8 +103,8 @@ int main(int argc, char** argv) {
   const auto pool = std::make_shared<nibble::ThreadPool>();
   const nibble::bench::MachineLimits limits = nibble::bench::measure_limits(*pool);
   benchmark::AddCustomContext("threads", std::to_string(pool->threads()));
-  benchmark::AddCustomContext("read", fmt::format("{:.1f} GB/s", limits.bytes_per_second / 1e9));
-  benchmark::AddCustomContext("fma", fmt::format("{:.0f} GFLOP/s", limits.flops_per_second / 1e9));
+  benchmark::AddCustomContext("read", fmt::format("{:.1f} GB/s", limits.read_bytes_per_second / 1e9));
+  benchmark::AddCustomContext("fma", fmt::format("{:.0f} GFLOP/s", 2 * limits.multiply_adds_per_second / 1e9));
   nibble::bench::register_all(nibble::make_backend("cpu", pool), limits);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

@@ -12,7 +12,6 @@
 #include <cstring>
 #include <functional>
 
-#include "benchmarks/machine_limits.h"
 #include "nibble/backend/registry.h"
 #include "nibble/base/random.h"
 
@@ -92,7 +91,7 @@ Weight copy_of(const Weight& weight) {
   return Weight::code_block(packed, weight.rows(), weight.cols(), weight.dtype());
 }
 
-void run_linear(benchmark::State& state, Backend& backend, const MachineLimits& limits,
+void run_linear(benchmark::State& state, Backend& backend, const DeviceLimits& limits,
                 const Form& form, int64_t rows, int64_t cols, int64_t tokens) {
   Random random(1);
   std::vector<std::shared_ptr<const PreparedWeight>> weights;
@@ -116,11 +115,12 @@ void run_linear(benchmark::State& state, Backend& backend, const MachineLimits& 
   using benchmark::Counter;
   state.counters["B/s"] = Counter(read, Counter::kIsRate);
   state.counters["FLOP/s"] = Counter(flops, Counter::kIsRate);
-  state.counters["of_read"] = Counter(read / limits.bytes_per_second, Counter::kIsRate);
-  state.counters["of_fma"] = Counter(flops / limits.flops_per_second, Counter::kIsRate);
+  state.counters["of_read"] = Counter(read / limits.read_bytes_per_second, Counter::kIsRate);
+  state.counters["of_fma"] =
+      Counter(flops / (2 * limits.multiply_adds_per_second), Counter::kIsRate);
 }
 
-void register_all(const std::shared_ptr<Backend>& backend, const MachineLimits& limits) {
+void register_all(const std::shared_ptr<Backend>& backend, const DeviceLimits& limits) {
   const Form forms[] = {
       {"f32", [](auto& random, auto r, auto c) { return dense(random, r, c, DType::kF32); }},
       {"f16", [](auto& random, auto r, auto c) { return dense(random, r, c, DType::kF16); }},
@@ -157,11 +157,14 @@ void register_all(const std::shared_ptr<Backend>& backend, const MachineLimits& 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   const auto pool = std::make_shared<nibble::ThreadPool>();
-  const nibble::bench::MachineLimits limits = nibble::bench::measure_limits(*pool);
+  const std::shared_ptr<nibble::Backend> backend = nibble::make_backend("cpu", pool);
+  const nibble::DeviceLimits limits = backend->measure_limits();
   benchmark::AddCustomContext("threads", std::to_string(pool->threads()));
-  benchmark::AddCustomContext("read", fmt::format("{:.1f} GB/s", limits.bytes_per_second / 1e9));
-  benchmark::AddCustomContext("fma", fmt::format("{:.0f} GFLOP/s", limits.flops_per_second / 1e9));
-  nibble::bench::register_all(nibble::make_backend("cpu", pool), limits);
+  benchmark::AddCustomContext("read",
+                              fmt::format("{:.1f} GB/s", limits.read_bytes_per_second / 1e9));
+  benchmark::AddCustomContext(
+      "fma", fmt::format("{:.0f} GFLOP/s", 2 * limits.multiply_adds_per_second / 1e9));
+  nibble::bench::register_all(backend, limits);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }

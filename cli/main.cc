@@ -88,6 +88,8 @@ int main(int argc, char** argv) {
       "  nibble run model-nf4 -p \"Once upon a time\"\n"
       "  nibble chat model-nf4\n"
       "  nibble eval model-nf4 --perplexity wiki.test.raw\n"
+      "  nibble bench model --schemes plain,int8,nf4    speed, memory, shares of the machine's "
+      "limits\n"
       "  nibble inspect model-nf4 --compare model\n\n"
       "`nibble COMMAND --help` tells more about each command.\n");
   nibble::cli::add_run_command(app);
@@ -97,5 +99,6 @@ int main(int argc, char** argv) {
   nibble::cli::add_convert_command(app);
   nibble::cli::add_inspect_command(app);
   nibble::cli::add_eval_command(app);
+  nibble::cli::add_bench_command(app);
   return run(app, argc, argv);
 }

@@ -44,6 +44,7 @@ class Table {
 
   void add(std::vector<std::string> cells);
   std::string text() const;
+  std::string markdown() const;
 
  private:
   std::vector<Column> columns_;

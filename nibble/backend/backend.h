@@ -52,11 +52,22 @@ struct AttentionArgs {
   int64_t sliding_window = 0;  // a query sees this many positions, itself included; 0: all
 };
 
+// What a device can do at most: how fast its threads together read memory that no cache holds, and
+// how many float32 multiply-adds they do in registers (each is two FLOP).
+struct DeviceLimits {
+  double read_bytes_per_second = 0;
+  double multiply_adds_per_second = 0;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string_view name() const = 0;  // "reference", "cpu"
   virtual Device device() const = 0;
+
+  // Measured now, with the threads and instructions that the kernels use: on a machine that others
+  // use too, limits change. Takes a fraction of a second and 128 MiB while it runs.
+  virtual DeviceLimits measure_limits() = 0;
 
   // Memory and transfers. The default is the host's.
   virtual std::shared_ptr<Buffer> allocate(size_t bytes) { return Buffer::allocate(bytes); }

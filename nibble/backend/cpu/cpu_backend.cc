@@ -22,6 +22,7 @@ class CpuBackend final : public Backend {
   std::string_view name() const override { return "cpu"; }
   Device device() const override { return {}; }
   std::shared_ptr<Buffer> allocate(size_t bytes) override { return buffers_.allocate(bytes); }
+  DeviceLimits measure_limits() override { return cpu::measure_limits(*pool_); }
 
   void linear(Stream&, const PreparedWeight& weight, const Tensor& x, const Tensor& bias,
               Tensor& y) override {

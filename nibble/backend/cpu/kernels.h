@@ -38,6 +38,9 @@ void add(ThreadPool& pool, const float* a, const float* b, int64_t count, float*
 void cross_entropy(ThreadPool& pool, const float* logits, int64_t tokens, int64_t vocab,
                    const int32_t* targets, float* losses);
 
+// The best of several short runs: other work on the machine only ever makes a run slower.
+DeviceLimits measure_limits(ThreadPool& pool);
+
 // y[i] = e^x[i]: what softmax and SiLU use, for its test.
 void exp_array(const float* x, int64_t count, float* y);
 

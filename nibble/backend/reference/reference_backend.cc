@@ -5,6 +5,7 @@
 #include <cmath>
 #include <vector>
 
+#include "nibble/backend/reference/reference_limits.h"
 #include "nibble/backend/reference/reference_linear.h"
 
 namespace nibble {
@@ -16,6 +17,7 @@ class ReferenceBackend final : public Backend {
  public:
   std::string_view name() const override { return "reference"; }
   Device device() const override { return {}; }
+  DeviceLimits measure_limits() override { return reference_limits(); }
 
   void linear(Stream&, const PreparedWeight& weight, const Tensor& x, const Tensor& bias,
               Tensor& y) override {

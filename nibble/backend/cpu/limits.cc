@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "benchmarks/machine_limits.h"
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <vector>
 
+#include "nibble/backend/cpu/kernels.h"
+
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "benchmarks/machine_limits.cc"
+#define HWY_TARGET_INCLUDE "nibble/backend/cpu/limits.cc"
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace nibble::bench::HWY_NAMESPACE {
+namespace nibble::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-float Sum(const float* values, size_t count) {
+float SumFloats(const float* values, size_t count) {
   const hn::ScalableTag<float> d;
   const size_t lanes = hn::Lanes(d);
   auto sum0 = hn::Zero(d), sum1 = sum0, sum2 = sum0, sum3 = sum0;
@@ -29,8 +29,8 @@ float Sum(const float* values, size_t count) {
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3))));
 }
 
-// Ten chains of multiply-adds: enough to hide their latency on two units. Returns operations.
-double MultiplyAdd(int64_t steps, float* result) {
+// Ten chains of multiply-adds: enough to hide their latency on two units. Returns their number.
+double MultiplyAdds(int64_t steps, float* result) {
   const hn::ScalableTag<float> d;
   const auto factor = hn::Set(d, 0.999f), term = hn::Set(d, *result);
   auto a = hn::Zero(d), b = a, c = a, e = a, f = a, g = a, h = a, i = a, j = a, k = a;
@@ -49,46 +49,51 @@ double MultiplyAdd(int64_t steps, float* result) {
   const auto sum = hn::Add(hn::Add(hn::Add(a, b), hn::Add(c, e)),
                            hn::Add(hn::Add(f, g), hn::Add(hn::Add(h, i), hn::Add(j, k))));
   *result = hn::GetLane(hn::SumOfLanes(d, sum));
-  return static_cast<double>(steps) * 10 * 2 * static_cast<double>(hn::Lanes(d));
+  return static_cast<double>(steps) * 10 * static_cast<double>(hn::Lanes(d));
 }
 
-}  // namespace nibble::bench::HWY_NAMESPACE
+}  // namespace nibble::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace nibble::bench {
-HWY_EXPORT(Sum);
-HWY_EXPORT(MultiplyAdd);
+namespace nibble::cpu {
+HWY_EXPORT(SumFloats);
+HWY_EXPORT(MultiplyAdds);
 
-float read_all(ThreadPool& pool, std::span<const float> values) {
+namespace {
+
+// Reads all values once from all threads; their sum is what the reads are needed for.
+float sum_all(ThreadPool& pool, const std::vector<float>& values) {
   constexpr int64_t kGrain = 256 << 10;  // 1 MiB
   std::atomic<float> total{0.0f};
   pool.parallel_for(static_cast<int64_t>(values.size()), kGrain, [&](int64_t begin, int64_t end) {
     const float part =
-        HWY_DYNAMIC_DISPATCH(Sum)(values.data() + begin, static_cast<size_t>(end - begin));
+        HWY_DYNAMIC_DISPATCH(SumFloats)(values.data() + begin, static_cast<size_t>(end - begin));
     total.fetch_add(part, std::memory_order_relaxed);
   });
   return total.load();
 }
 
-double multiply_add(ThreadPool& pool, int64_t steps) {
+double multiply_adds(ThreadPool& pool, int64_t steps) {
   std::atomic<double> operations{0.0};
   pool.parallel_for(pool.threads(), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float result = 1.0f;
-      const double done = HWY_DYNAMIC_DISPATCH(MultiplyAdd)(steps, &result);
-      // `result` is about 1000; the comparison only keeps the work from being optimized away.
+      const double done = HWY_DYNAMIC_DISPATCH(MultiplyAdds)(steps, &result);
+      // `result` is positive; the comparison only keeps the work from being optimized away.
       if (result > 0.0f) operations.fetch_add(done, std::memory_order_relaxed);
     }
   });
   return operations.load();
 }
 
-MachineLimits measure_limits(ThreadPool& pool) {
-  constexpr int kRuns = 8;
-  constexpr int64_t kSteps = 4 << 20;                       // about 10 ms
-  const std::vector<float> values(size_t{64} << 20, 1.0f);  // 256 MiB: no cache holds it
-  const auto best = [&](const auto& run) {
+}  // namespace
+
+DeviceLimits measure_limits(ThreadPool& pool) {
+  constexpr int kRuns = 6;
+  constexpr int64_t kSteps = 2 << 20;                       // about 5 ms
+  const std::vector<float> values(size_t{32} << 20, 1.0f);  // 128 MiB: no cache holds it
+  const auto best = [](const auto& run) {
     double fastest = 0.0;
     for (int i = 0; i < kRuns; ++i) {
       const auto start = std::chrono::steady_clock::now();
@@ -98,12 +103,13 @@ MachineLimits measure_limits(ThreadPool& pool) {
     }
     return fastest;
   };
-  MachineLimits limits;
-  limits.bytes_per_second = best([&] {
-    return read_all(pool, values) > 0.0f ? static_cast<double>(values.size() * sizeof(float)) : 0.0;
+  DeviceLimits limits;
+  limits.read_bytes_per_second = best([&] {
+    return sum_all(pool, values) > 0.0f ? static_cast<double>(values.size() * sizeof(float)) : 0.0;
   });
-  limits.flops_per_second = best([&] { return multiply_add(pool, kSteps); });
+  limits.multiply_adds_per_second = best([&] { return multiply_adds(pool, kSteps); });
   return limits;
 }
-}  // namespace nibble::bench
+
+}  // namespace nibble::cpu
 #endif

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/bench_schemes.h"
+
+#include <algorithm>
+
+namespace nibble::cli {
+namespace {
+
+std::string scheme_of_weight(const Weight& weight) {
+  if (weight.layout() == Layout::kInt8Row) {
+    return weight.activation_mode() == ActivationMode::kInt8 ? "llm.int8" : "int8";
+  }
+  if (weight.layout() == Layout::kDense) return "plain";
+  const CodeBlock& packed = weight.as_code_block();
+  const auto has_codebook = [&](QuantType type) {
+    return std::ranges::equal(packed.codebook.data<float>(), codebook_of(type));
+  };
+  const std::string type = has_codebook(QuantType::kNf4)   ? "nf4"
+                           : has_codebook(QuantType::kFp4) ? "fp4"
+                                                           : "4-bit";
+  return packed.nested ? type + "-dq" : type;
+}
+
+}  // namespace
+
+std::vector<std::string> bench_scheme_names() {
+  return {"plain", "int8", "llm.int8", "nf4", "nf4-dq", "fp4"};
+}
+
+LoadingOptions with_scheme(const LoadingOptions& loading, const std::string& name) {
+  LoadingOptions options = loading;
+  options.bnb.load_in_8bit = name == "int8" || name == "llm.int8";
+  if (name == "int8") options.activation = "float";
+  options.bnb.load_in_4bit = name.starts_with("nf4") || name == "fp4";
+  options.bnb.bnb_4bit_quant_type = name == "fp4" ? "fp4" : "nf4";
+  options.bnb.bnb_4bit_use_double_quant = name == "nf4-dq";
+  return options;
+}
+
+std::string scheme_of(const Model& model) {
+  std::string scheme = "plain";
+  model.visit([&](const std::string&, const Linear& linear) {
+    if (scheme == "plain") scheme = scheme_of_weight(linear.weight().weight());
+  });
+  return scheme;
+}
+
+}  // namespace nibble::cli
