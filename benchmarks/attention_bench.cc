@@ -70,7 +70,8 @@ void run_attention(benchmark::State& state, Backend& backend, const DeviceLimits
   state.counters["B/s"] = Counter(read, Counter::kIsRate);
   state.counters["FLOP/s"] = Counter(flops, Counter::kIsRate);
   state.counters["of_read"] = Counter(read / limits.read_bytes_per_second, Counter::kIsRate);
-  state.counters["of_fma"] = Counter(flops / (2 * limits.multiply_adds_per_second), Counter::kIsRate);
+  state.counters["of_fma"] =
+      Counter(flops / (2 * limits.multiply_adds_per_second), Counter::kIsRate);
 }
 
 void register_all(const std::shared_ptr<Backend>& backend, const DeviceLimits& limits) {
@@ -101,11 +102,14 @@ void register_all(const std::shared_ptr<Backend>& backend, const DeviceLimits& l
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
   const auto pool = std::make_shared<nibble::ThreadPool>();
-  const nibble::bench::MachineLimits limits = nibble::bench::measure_limits(*pool);
+  const std::shared_ptr<nibble::Backend> backend = nibble::make_backend("cpu", pool);
+  const nibble::DeviceLimits limits = backend->measure_limits();
   benchmark::AddCustomContext("threads", std::to_string(pool->threads()));
-  benchmark::AddCustomContext("read", fmt::format("{:.1f} GB/s", limits.read_bytes_per_second / 1e9));
-  benchmark::AddCustomContext("fma", fmt::format("{:.0f} GFLOP/s", 2 * limits.multiply_adds_per_second / 1e9));
-  nibble::bench::register_all(nibble::make_backend("cpu", pool), limits);
+  benchmark::AddCustomContext("read",
+                              fmt::format("{:.1f} GB/s", limits.read_bytes_per_second / 1e9));
+  benchmark::AddCustomContext(
+      "fma", fmt::format("{:.0f} GFLOP/s", 2 * limits.multiply_adds_per_second / 1e9));
+  nibble::bench::register_all(backend, limits);
   benchmark::RunSpecifiedBenchmarks();
   return 0;
 }
