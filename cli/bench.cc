@@ -240,7 +240,7 @@ constexpr const char* kBenchFooter =
     "now\n"
     "fast and now slow: schemes take turns in every round, and what was measured below 80 % of the "
     "best\n"
-    "peak is tried again, --patience rounds long, and left out when enough else remains.\n\n"
+    "peak is tried again for up to --patience rounds, and left out when enough else remains.\n\n"
     "Presets, whose lists --prompt, --generate and --batch replace:\n"
     "  prefill       prompt 512, batch 1 and 16, nothing generated\n"
     "  generation    prompt 30, 30 and 512 new tokens, batch 1, 2, 4, 8 and 16; without key-value\n"
