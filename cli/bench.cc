@@ -240,7 +240,7 @@ constexpr const char* kBenchFooter =
     "now\n"
     "fast and now slow: schemes take turns in every round, and what was measured below 80 % of the "
     "best\n"
-    "peak is tried again, --patience rounds long, and left out when enough else remains.\n\n"
+    "peak is tried again for up to --patience rounds, and left out when enough else remains.\n\n"
     "Presets, whose lists --prompt, --generate and --batch replace:\n"
     "  prefill       prompt 512, batch 1 and 16, nothing generated\n"
     "  generation    prompt 30, 30 and 512 new tokens, batch 1, 2, 4, 8 and 16; without key-value\n"
@@ -254,13 +254,12 @@ constexpr const char* kBenchFooter =
     "  nibble bench model --schemes plain,int8,nf4 --preset generation --markdown\n"
     "  nibble bench model-nf4 --prompt 512 --generate 0 --json\n";
 
-void add_list(CLI::App& command, const std::string& name, std::vector<int64_t>& list, int64_t least,
-              const std::string& description) {
-  constexpr int64_t kMost = int64_t{1} << 31;
+void add_list(CLI::App& command, const std::string& name, std::vector<int64_t>& list,
+              const CLI::Validator& check, const std::string& description) {
   command.add_option(name, list, description)
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(CLI::Range(least, kMost));
+      ->check(check);
 }
 
 void add_scheme_option(CLI::App& command, std::vector<std::string>& schemes) {
@@ -283,10 +282,12 @@ void add_bench_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand("bench", "Measure a model's speed and memory");
   command->footer(kBenchFooter);
   command->add_option("model", options->model, "Model folder")->required();
-  add_list(*command, "--prompt", options->prompt, 1, "Tokens of a prompt (default: 512)");
-  add_list(*command, "--generate", options->generate, 0,
+  add_list(*command, "--prompt", options->prompt, CLI::PositiveNumber,
+           "Tokens of a prompt, or several: 30,512 (default: 512)");
+  add_list(*command, "--generate", options->generate, CLI::NonNegativeNumber,
            "New tokens of a sequence (default: 128); 0 measures prefill alone");
-  add_list(*command, "--batch", options->batch, 1, "Sequences at once (default: 1)");
+  add_list(*command, "--batch", options->batch, CLI::PositiveNumber,
+           "Sequences at once (default: 1)");
   command->add_option("--preset", options->preset, "prefill or generation, see below")
       ->check(CLI::IsMember({"prefill", "generation"}));
   command->add_flag("--no-use-cache", options->no_use_cache,
