@@ -6,6 +6,7 @@
 // and keys follows from shapes alone, so a result does not depend on the number of threads.
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <memory>
 #include <vector>
 
