@@ -28,7 +28,8 @@ void run(const char* folder, const char* out, int new_tokens, const std::vector<
   const OpenedModel opened = open_model(folder);
   const auto stream = opened.backend->new_stream();
   Context ctx{*opened.backend, *stream};
-  KvCache cache = opened.model->new_cache();
+  // What is compared is the arithmetic: the other side caches in the dtype that it computes in.
+  KvCache cache = opened.model->new_cache(DType::kF32);
   const int64_t sequence = cache.add_sequence();
   TokenBatch batch;
   batch.add(sequence, prompt);
