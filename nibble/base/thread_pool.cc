@@ -33,9 +33,9 @@ int available_processors() {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
-  const int total = threads > 0 ? threads : available_processors();
-  for (int i = 1; i < total; ++i) workers_.emplace_back([this] { worker_loop(); });
+ThreadPool::ThreadPool(int threads)
+    : shares_(static_cast<size_t>(threads > 0 ? threads : available_processors())) {
+  for (size_t i = 1; i < shares_.size(); ++i) workers_.emplace_back([this, i] { worker_loop(i); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -60,12 +60,20 @@ void ThreadPool::run(int64_t count, int64_t grain, Call call, const void* contex
   count_ = count;
   grain_ = grain;
   failure_ = nullptr;
-  next_.store(0, std::memory_order_relaxed);
+  const int64_t chunks = (count - 1) / grain + 1, threads = static_cast<int64_t>(shares_.size());
+  const int64_t each = chunks / threads, more = chunks % threads;  // the first `more` get one more
+  int64_t begin = 0;
+  for (int64_t i = 0; i < threads; ++i) {
+    Share& share = shares_[static_cast<size_t>(i)];
+    share.next.store(begin, std::memory_order_relaxed);
+    begin += each + (i < more ? 1 : 0);
+    share.end = begin;
+  }
   joined_.store(kOpen, std::memory_order_release);
   epoch_.fetch_add(1, std::memory_order_seq_cst);
   if (sleeping_.load(std::memory_order_seq_cst) > 0) epoch_.notify_all();
 
-  work_on_job();
+  work_on_job(0);
   joined_.fetch_and(~kOpen, std::memory_order_acq_rel);
   int spins = 0;
   while (joined_.load(std::memory_order_acquire) > 0) {
@@ -90,23 +98,26 @@ bool ThreadPool::join_job() {
   return false;
 }
 
-void ThreadPool::work_on_job() {
+void ThreadPool::work_on_job(size_t self) {
   inside_parallel_for = true;
-  for (;;) {
-    const int64_t begin = next_.fetch_add(grain_, std::memory_order_relaxed);
-    if (begin >= count_) break;
-    try {
-      call_(context_, begin, std::min(count_, begin + grain_));
-    } catch (...) {
-      std::lock_guard lock(failure_mutex_);
-      if (!failure_) failure_ = std::current_exception();
-      next_.store(count_, std::memory_order_relaxed);
+  for (size_t i = 0; i < shares_.size(); ++i) {
+    Share& share = shares_[(self + i) % shares_.size()];
+    for (;;) {
+      const int64_t chunk = share.next.fetch_add(1, std::memory_order_relaxed);
+      if (chunk >= share.end) break;
+      try {
+        call_(context_, chunk * grain_, std::min(count_, (chunk + 1) * grain_));
+      } catch (...) {
+        std::lock_guard lock(failure_mutex_);
+        if (!failure_) failure_ = std::current_exception();
+        for (Share& rest : shares_) rest.next.store(rest.end, std::memory_order_relaxed);
+      }
     }
   }
   inside_parallel_for = false;
 }
 
-void ThreadPool::worker_loop() {
+void ThreadPool::worker_loop(size_t self) {
   uint32_t seen = 0;
   for (;;) {
     for (int i = 0; i < kSpins && epoch_.load(std::memory_order_acquire) == seen; ++i) pause();
@@ -119,7 +130,7 @@ void ThreadPool::worker_loop() {
     seen = epoch_.load(std::memory_order_acquire);
     if (stop_.load()) return;
     if (!join_job()) continue;
-    work_on_job();
+    work_on_job(self);
     joined_.fetch_sub(1, std::memory_order_release);
   }
 }

@@ -128,7 +128,7 @@ HWY_INLINE void dot_row(const CodeTable& table, const CodeRow& row, int64_t grou
     constexpr bool kTwo = hn::MaxLanes(d) == 16;
     const auto codes = hn::BitCast(
         u16, hn::LoadU(hn::Repartition<uint8_t, decltype(u16)>(), row.codes + g * kBytes));
-    prefetch_weights(row.codes + g * kBytes);
+    prefetch(row.codes + g * kBytes, kCodesPrefetch);
     // Of a lane's four codes the second element is the lowest: the high nibble of a byte is first.
     const auto w0 = table.look_up(hn::ShiftRight<4>(codes)), w1 = table.look_up(codes);
     const auto w2 = table.look_up(hn::ShiftRight<12>(codes));
@@ -230,7 +230,7 @@ HWY_INLINE void dot_row(const CodePairs& table, const CodeRow& row, int64_t grou
       ++absmax;
     }
     for (; g < stop; ++g) {
-      prefetch_weights(codes + g * bytes);
+      prefetch(codes + g * bytes, kCodesPrefetch);
       const CodePairs::Values values = table.look_up(hn::LoadU(d8, codes + g * bytes));
       HWY_UNROLL(4)
       for (int t = 0; t < kTokens; ++t) {

@@ -26,6 +26,7 @@ HWY_INLINE void dot(const T* HWY_RESTRICT w, const float* HWY_RESTRICT x,
   // Several sums hide the latency of the multiply-add. Their number depends on the tokens alone: a
   // row's result may not depend on which rows share its loads.
   constexpr int kUnroll = kTokens == 1 ? 4 : kTokens == 2 ? 2 : 1;
+  constexpr int64_t kAhead = sizeof(T) == 1 ? kInt8Prefetch : kDensePrefetch;
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   hn::Vec<decltype(d)> sum[kRows * kTokens][kUnroll];
@@ -50,7 +51,7 @@ HWY_INLINE void dot(const T* HWY_RESTRICT w, const float* HWY_RESTRICT x,
   int64_t i = 0;
   for (; i + kUnroll * lanes <= cols; i += kUnroll * lanes) {
     HWY_UNROLL(4)
-    for (int r = 0; r < kRows; ++r) prefetch_weights(w + r * cols + i);
+    for (int r = 0; r < kRows; ++r) prefetch(w + r * cols + i, kAhead);
     HWY_UNROLL(4)
     for (int u = 0; u < kUnroll; ++u) step(i + u * lanes, u);
   }

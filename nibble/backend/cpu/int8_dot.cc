@@ -44,7 +44,7 @@ HWY_INLINE void int8_dot(const int8_t* HWY_RESTRICT w, int64_t cols, const int16
   }
   for (; i + kUnroll * lanes <= count; i += kUnroll * lanes) {
     HWY_UNROLL(4)
-    for (int r = 0; r < kRows; ++r) prefetch_weights(w + r * cols + i);
+    for (int r = 0; r < kRows; ++r) prefetch(w + r * cols + i, kInt8Prefetch);
     HWY_UNROLL(2)
     for (int u = 0; u < kUnroll; ++u) {
       const int64_t at = i + u * lanes;

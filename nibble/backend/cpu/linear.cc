@@ -13,7 +13,7 @@ namespace {
 // (microseconds of memory traffic) to pay for handing it out and for restarting the prefetcher.
 constexpr int64_t kMinTaskBytes = 16 << 10;
 constexpr int64_t kMaxTaskBytes = 256 << 10;
-constexpr int64_t kTasksPerThread = 4;
+constexpr int64_t kTasksPerThread = 2;
 
 // A panel's sums (rows x tokens x 4 bytes) and its decoded tile share the L2 cache.
 constexpr int64_t kPanelTokens = 512;

@@ -26,12 +26,14 @@ struct LinearArgs {
 };
 
 // Weights are read once, in order, but hardware prefetchers stop at the end of a page: every 4 KiB
-// they would wait for memory anew. So the kernels of few tokens ask for what lies this far ahead.
-constexpr int64_t kPrefetchBytes = 1024;
+// they would wait for memory anew. So the kernels of few tokens ask for what lies some way ahead;
+// how far, in bytes, was measured.
+inline constexpr int64_t kDensePrefetch = 1024, kInt8Prefetch = 2048, kCodesPrefetch = 4096;
+
 // Inlined by force: g++ takes a function that only prefetches for one without effect and drops
 // calls.
-[[gnu::always_inline]] inline void prefetch_weights(const void* at) {
-  __builtin_prefetch(static_cast<const char*>(at) + kPrefetchBytes);
+[[gnu::always_inline]] inline void prefetch(const void* at, int64_t ahead) {
+  __builtin_prefetch(static_cast<const char*>(at) + ahead);
 }
 
 // Few tokens: decode and dot fused, one pass over the weight. ----------------------------------
