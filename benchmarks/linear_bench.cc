@@ -102,11 +102,13 @@ void run_linear(benchmark::State& state, Backend& backend, const DeviceLimits& l
     weights.push_back(backend.prepare(copy_of(weights[0]->weight())));
   }
   const Tensor x = random_floats(random, {tokens, cols});
+  const Tensor no_bias;
   Tensor y = Tensor::empty(DType::kF32, {tokens, rows});
   Stream stream;
   size_t next = 0;
   for (auto _ : state) {
-    backend.linear(stream, *weights[next], x, Tensor(), y);
+    const LinearPart part{*weights[next], no_bias, y};
+    backend.linear(stream, x, {&part, 1});
     next = (next + 1) % weights.size();
   }
   const double calls = static_cast<double>(state.iterations());

@@ -38,6 +38,13 @@ class PreparedWeight {
   Weight weight_;
 };
 
+// One of several products of the same x.
+struct LinearPart {
+  const PreparedWeight& weight;  // [rows, cols]
+  const Tensor& bias;            // [rows] float32, or undefined: none
+  Tensor& y;                     // [tokens, rows] float32
+};
+
 // Rows [begin, begin + count) of a token batch belong to one sequence whose cache, with these rows
 // appended, is `length` long: row i sits at position length - count + i.
 struct AttentionSpan {
@@ -79,10 +86,10 @@ class Backend {
     return std::make_shared<PreparedWeight>(std::move(weight));
   }
 
-  // y [tokens, rows] = x [tokens, cols] Wᵀ + bias [rows] (undefined: none). Follows the weight's
-  // layout and activation mode.
-  virtual void linear(Stream&, const PreparedWeight& weight, const Tensor& x, const Tensor& bias,
-                      Tensor& y) = 0;
+  // y = x [tokens, cols] Wᵀ + bias for each part, as the weight's layout and activation mode say.
+  // All have the columns of x: what x costs, being rounded or packed, and the start of a parallel
+  // loop are then paid once for, say, the queries, keys and values of a block.
+  virtual void linear(Stream&, const Tensor& x, std::span<const LinearPart> parts) = 0;
 
   // y [tokens, cols] = rows `ids` [tokens] int32 of the table; ids are in range.
   virtual void embedding(Stream&, const PreparedWeight& table, const Tensor& ids, Tensor& y) = 0;

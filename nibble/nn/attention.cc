@@ -26,9 +26,10 @@ Tensor Attention::forward(Context& ctx, int64_t layer, const Tensor& x, const To
   const int64_t tokens = x.dim(0);
   const Shape per_head{tokens, options_.heads, options_.head_dim};
   const Shape per_kv_head{tokens, options_.kv_heads, options_.head_dim};
-  Tensor query = q_.forward(ctx, x).reshape(per_head);
-  Tensor key = k_.forward(ctx, x).reshape(per_kv_head);
-  const Tensor value = v_.forward(ctx, x).reshape(per_kv_head);
+  const std::vector<Tensor> qkv = Linear::forward(ctx, x, {&q_, &k_, &v_});
+  Tensor query = qkv[0].reshape(per_head);
+  Tensor key = qkv[1].reshape(per_kv_head);
+  const Tensor value = qkv[2].reshape(per_kv_head);
   if (options_.qk_norm) {
     query = q_norm_.forward(ctx, query);
     key = k_norm_.forward(ctx, key);

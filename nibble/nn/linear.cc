@@ -19,4 +19,11 @@ Tensor Linear::forward(Context& ctx, const Tensor& x) const {
   return linear(ctx, *weight_, x, bias_);
 }
 
+std::vector<Tensor> Linear::forward(Context& ctx, const Tensor& x,
+                                    std::initializer_list<const Linear*> layers) {
+  std::vector<LinearOperands> operands;
+  for (const Linear* layer : layers) operands.push_back({*layer->weight_, layer->bias_});
+  return linear(ctx, x, operands);
+}
+
 }  // namespace nibble

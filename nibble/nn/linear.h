@@ -3,7 +3,9 @@
 // y = x Wᵀ + b: the only place where quantization meets the network.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
+#include <vector>
 
 #include "nibble/nn/weight_loader.h"
 #include "nibble/ops/context.h"
@@ -19,6 +21,10 @@ class Linear {
   explicit Linear(std::shared_ptr<const PreparedWeight> weight);
 
   Tensor forward(Context& ctx, const Tensor& x) const;  // [tokens, cols] -> [tokens, rows]
+
+  // The results of several layers for one x.
+  static std::vector<Tensor> forward(Context& ctx, const Tensor& x,
+                                     std::initializer_list<const Linear*> layers);
 
   const PreparedWeight& weight() const { return *weight_; }
   const Tensor& bias() const { return bias_; }

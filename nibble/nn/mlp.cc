@@ -11,9 +11,8 @@ GatedMlp::GatedMlp(const WeightLoader& loader, int64_t hidden, int64_t intermedi
       down_(loader, "down_proj", hidden, intermediate, bias) {}
 
 Tensor GatedMlp::forward(Context& ctx, const Tensor& x) const {
-  const Tensor gate = gate_.forward(ctx, x);
-  const Tensor up = up_.forward(ctx, x);
-  return down_.forward(ctx, silu_mul(ctx, gate, up));
+  const std::vector<Tensor> gate_up = Linear::forward(ctx, x, {&gate_, &up_});
+  return down_.forward(ctx, silu_mul(ctx, gate_up[0], gate_up[1]));
 }
 
 }  // namespace nibble

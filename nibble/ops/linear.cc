@@ -5,13 +5,25 @@
 
 namespace nibble {
 
+std::vector<Tensor> linear(Context& ctx, const Tensor& x,
+                           std::span<const LinearOperands> operands) {
+  std::vector<Tensor> results;
+  results.reserve(operands.size());  // the parts keep references
+  std::vector<LinearPart> parts;
+  for (const LinearOperands& of : operands) {
+    const int64_t rows = of.weight.weight().rows();
+    ops::check_tensor("linear", "x", x, DType::kF32, {ops::kAnySize, of.weight.weight().cols()});
+    if (of.bias.defined()) ops::check_tensor("linear", "bias", of.bias, DType::kF32, {rows});
+    results.push_back(ctx.empty(DType::kF32, {x.dim(0), rows}));
+    parts.push_back({of.weight, of.bias, results.back()});
+  }
+  ctx.backend.linear(ctx.stream, x, parts);
+  return results;
+}
+
 Tensor linear(Context& ctx, const PreparedWeight& weight, const Tensor& x, const Tensor& bias) {
-  const int64_t rows = weight.weight().rows();
-  ops::check_tensor("linear", "x", x, DType::kF32, {ops::kAnySize, weight.weight().cols()});
-  if (bias.defined()) ops::check_tensor("linear", "bias", bias, DType::kF32, {rows});
-  Tensor y = ctx.empty(DType::kF32, {x.dim(0), rows});
-  ctx.backend.linear(ctx.stream, weight, x, bias, y);
-  return y;
+  const LinearOperands operands{weight, bias};
+  return linear(ctx, x, {&operands, 1}).front();
 }
 
 }  // namespace nibble

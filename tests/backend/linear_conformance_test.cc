@@ -46,7 +46,9 @@ Tensor magnitude_of(Backend& reference, const Weight& weight, const Tensor& x, c
   const Weight dense = Weight::dense(absolute(weight.dequantize(DType::kF32)));
   Tensor y = Tensor::empty(DType::kF32, {x.dim(0), weight.rows()});
   const Tensor absolute_bias = bias.defined() ? absolute(bias) : Tensor();
-  reference.linear(stream, *reference.prepare(dense), absolute(x), absolute_bias, y);
+  const auto prepared = reference.prepare(dense);
+  const LinearPart part{*prepared, absolute_bias, y};
+  reference.linear(stream, absolute(x), {&part, 1});
   return y;
 }
 
@@ -109,7 +111,9 @@ Tensor linear(Backend& backend, const Weight& weight, const Tensor& x, const Ten
   Stream stream;
   Tensor y = Tensor::empty(DType::kF32, {x.dim(0), weight.rows()});
   for (float& value : y.mutable_data<float>()) value = NAN;  // every element must be written
-  backend.linear(stream, *backend.prepare(weight), x, bias, y);
+  const auto prepared = backend.prepare(weight);
+  const LinearPart part{*prepared, bias, y};
+  backend.linear(stream, x, {&part, 1});
   return y;
 }
 
@@ -318,6 +322,39 @@ TEST_P(LinearConformance, LlmInt8SumsExactly) {
       for (const float y : all.data<float>()) {
         ASSERT_NEAR(y, want, want * 4 * kRounding);  // one more: the sum itself becomes a float
       }
+    }
+  }
+}
+
+// Weights that share x, and neighbours that cannot: as if each were alone, bit for bit.
+TEST_P(LinearConformance, SeveralWeightsWithOneX) {
+  Random random(12);
+  std::vector<NamedWeight> weights = weights_of(random, 200, 128);
+  for (NamedWeight& row : weights_of(random, 70, 128)) weights.push_back(std::move(row));
+  weights.push_back({"no rows", int8_weight(random, 0, 128, ActivationMode::kFloat)});
+  for (const float threshold : {0.0f, 2.0f, 2.0f}) {
+    weights.push_back({"llm_int8", int8_weight(random, 33, 128, ActivationMode::kInt8, threshold)});
+  }
+  for (const int64_t tokens : {1, 3, 40}) {
+    const Tensor x = random_tensor(random, {tokens, 128});
+    std::vector<std::shared_ptr<const PreparedWeight>> prepared;
+    std::vector<Tensor> biases, results;
+    for (const NamedWeight& row : weights) {
+      const int64_t rows = row.weight.rows();
+      prepared.push_back(cpu_->prepare(row.weight));
+      biases.push_back(prepared.size() % 2 ? Tensor() : random_tensor(random, {rows}));
+      results.push_back(Tensor::empty(DType::kF32, {tokens, rows}));
+    }
+    std::vector<LinearPart> parts;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      parts.push_back({*prepared[i], biases[i], results[i]});
+    }
+    Stream stream;
+    cpu_->linear(stream, x, parts);
+    for (size_t i = 0; i < weights.size(); ++i) {
+      SCOPED_TRACE(fmt::format("{} x {} tokens", weights[i].name, tokens));
+      expect_same_bits(results[i], linear(*cpu_, weights[i].weight, x, biases[i]));
+      if (HasFatalFailure()) return;
     }
   }
 }

@@ -45,10 +45,11 @@ HWY_INLINE float scale_of(const float* HWY_RESTRICT x, int64_t count, BlockLimit
   const float scale = absmax / static_cast<float>(limits.magnitude);
   if (limits.sum == 0) return scale;
   // Each code may be rounded up by a half; one more for the rounding of the sum and the scale.
-  const auto room = static_cast<float>(limits.sum - count / 2 - 1);
+  const int64_t room = limits.sum - count / 2 - 1;
   const float sum = hn::GetLane(hn::SumOfLanes(d, total));
   // Where the sum overflows, so that it bounds nothing, all magnitudes are as large as the largest.
-  return std::max(scale, std::min(sum / room, absmax * (static_cast<float>(count) / room)));
+  return std::max(scale, std::min(sum / static_cast<float>(room),
+                                  absmax * (static_cast<float>(count) / static_cast<float>(room))));
 }
 
 // One token: codes [cols] and scales [cols / group].

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <vector>
 
 #include "nibble/backend/cpu/buffer_cache.h"
 #include "nibble/backend/cpu/kernels.h"
@@ -24,13 +25,14 @@ class CpuBackend final : public Backend {
   std::shared_ptr<Buffer> allocate(size_t bytes) override { return buffers_.allocate(bytes); }
   DeviceLimits measure_limits() override { return cpu::measure_limits(*pool_); }
 
-  void linear(Stream&, const PreparedWeight& weight, const Tensor& x, const Tensor& bias,
-              Tensor& y) override {
-    cpu::linear(*pool_, buffers_, weight.weight(),
-                {.x = floats(x),
-                 .tokens = x.dim(0),
-                 .bias = bias.defined() ? floats(bias) : nullptr,
-                 .y = floats(y)});
+  void linear(Stream&, const Tensor& x, std::span<const LinearPart> parts) override {
+    std::vector<cpu::LinearOutput> outputs;
+    for (const LinearPart& part : parts) {
+      outputs.push_back({.weight = &part.weight.weight(),
+                         .bias = part.bias.defined() ? floats(part.bias) : nullptr,
+                         .y = floats(part.y)});
+    }
+    cpu::linear(*pool_, buffers_, floats(x), x.dim(0), outputs);
   }
 
   void embedding(Stream&, const PreparedWeight& table, const Tensor& ids, Tensor& y) override {

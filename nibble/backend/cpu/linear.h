@@ -4,6 +4,8 @@
 // its weight rows over the pool.
 #pragma once
 
+#include <span>
+
 #include "nibble/backend/cpu/buffer_cache.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 #include "nibble/base/thread_pool.h"
@@ -14,7 +16,17 @@ namespace nibble::cpu {
 // the groups of tokens would be half padding.
 int64_t few_tokens();
 
-void linear(ThreadPool& pool, BufferCache& buffers, const Weight& weight, const LinearArgs& args);
+// One of several products of the same x.
+struct LinearOutput {
+  const Weight* weight = nullptr;  // [rows, cols]
+  const float* bias = nullptr;     // [rows] or null
+  float* y = nullptr;              // [tokens, rows]
+};
+
+// y = x [tokens, cols] Wᵀ + bias for each output; the weights' cols are equal. Neighbours that read
+// x in the same form share it, and one loop over threads.
+void linear(ThreadPool& pool, BufferCache& buffers, const float* x, int64_t tokens,
+            std::span<const LinearOutput> outputs);
 
 // y [tokens, cols] = rows `ids` [tokens] of the table, decoded.
 void embedding(ThreadPool& pool, const Weight& table, const int32_t* ids, int64_t tokens, float* y);

@@ -47,6 +47,8 @@ WeightView view_of(const Weight& weight) {
     case Layout::kInt8Row:
       view.elements = weight.as_int8_row().codes.data<int8_t>().data();
       view.row_absmax = weight.as_int8_row().absmax.data<float>().data();
+      view.activations_are_int8 = weight.activation_mode() == ActivationMode::kInt8;
+      if (view.activations_are_int8) view.llm_int8_threshold = weight.llm_int8_threshold();
       break;
     case Layout::kCodeBlock: {
       const CodeBlock& packed = weight.as_code_block();

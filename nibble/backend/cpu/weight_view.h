@@ -32,7 +32,9 @@ struct WeightView {
   const void* elements = nullptr;     // [rows, cols] dense elements or int8 codes
   const float* row_absmax = nullptr;  // [rows], int8_row only
   CodeBlockView block;                // code_block only
-  int64_t row_bytes() const;          // streamed per row, rounded up; at least 1
+  bool activations_are_int8 = false;  // LLM.int8(): int8_row only
+  float llm_int8_threshold = 0.0f;
+  int64_t row_bytes() const;  // streamed per row, rounded up; at least 1
 };
 
 WeightView view_of(const Weight& weight);

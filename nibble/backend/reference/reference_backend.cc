@@ -19,9 +19,10 @@ class ReferenceBackend final : public Backend {
   Device device() const override { return {}; }
   DeviceLimits measure_limits() override { return reference_limits(); }
 
-  void linear(Stream&, const PreparedWeight& weight, const Tensor& x, const Tensor& bias,
-              Tensor& y) override {
-    reference_linear(weight.weight(), x, bias, y);
+  void linear(Stream&, const Tensor& x, std::span<const LinearPart> parts) override {
+    for (const LinearPart& part : parts) {
+      reference_linear(part.weight.weight(), x, part.bias, part.y);
+    }
   }
 
   void embedding(Stream&, const PreparedWeight& table, const Tensor& ids, Tensor& y) override {
