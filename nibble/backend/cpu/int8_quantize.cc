@@ -127,7 +127,7 @@ Int8Activations quantize_activations(ThreadPool& pool, BufferCache& buffers, con
   out.cols = cols;
   out.stride = (cols + kCodePadding - 1) / kCodePadding * kCodePadding;
   out.codes = buffers.array<int16_t>(tokens * out.stride);
-  out.absmax.resize(static_cast<size_t>(tokens) + HWY_MAX_BYTES / sizeof(float), 0.0f);
+  out.absmax.resize(static_cast<size_t>(tokens + gemm_group()), 0.0f);
   const float infinity = std::numeric_limits<float>::infinity();
   const float limit = threshold > 0.0f ? threshold : infinity;
   const int64_t grain = std::max<int64_t>(1, kQuantizeGrain / std::max<int64_t>(1, cols));

@@ -22,7 +22,8 @@ struct Int8Activations {
   int64_t tokens = 0, cols = 0;
   int64_t stride = 0;          // cols rounded up; the padding is zero
   CachedArray<int16_t> codes;  // [tokens, stride], in [-127, 127]
-  // [tokens], over the elements that are not outliers, and zeros for a vector's width behind.
+  // [tokens], over the elements that are not outliers, and gemm_group() zeros behind them, for
+  // whole vectors.
   std::vector<float> absmax;
   std::vector<int64_t> outlier_columns;  // ascending
   std::vector<float> outliers;           // [tokens, outlier_columns]
