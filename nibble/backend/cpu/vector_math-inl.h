@@ -40,7 +40,12 @@ HWY_INLINE hn::Vec<D> exp_of(D d, hn::Vec<D> x) {
   p = hn::MulAdd(p, r, hn::Set(d, 0.5f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
   p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+#if HWY_TARGET == HWY_SCALAR
+  // Converting NaN is undefined in C++; p keeps it.
+  const auto exponent = hn::ConvertTo(d32, hn::IfThenElseZero(hn::Eq(n, n), n));
+#else
   const auto exponent = hn::ConvertTo(d32, n);
+#endif
   const auto half = hn::ShiftRight<1>(exponent);
   const auto bias = hn::Set(d32, 127);
   const auto power0 = hn::BitCast(d, hn::ShiftLeft<23>(hn::Add(half, bias)));
