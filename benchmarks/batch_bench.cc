@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "nibble/base/random.h"
+#include "nibble/eval/speed_samples.h"
 #include "nibble/generate/scheduler.h"
 #include "nibble/models/open_model.h"
 
@@ -52,12 +53,6 @@ double seconds_per_pass(const OpenedModel& opened, int64_t batch, const Settings
   while (!scheduler.idle()) scheduler.step();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   return seconds.count() / static_cast<double>(settings.generate);
-}
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
 void compare_batches(const Settings& settings) {

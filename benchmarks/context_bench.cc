@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "nibble/base/random.h"
+#include "nibble/eval/speed_samples.h"
 #include "nibble/models/open_model.h"
 
 namespace {
@@ -36,12 +37,6 @@ double seconds_of(auto&& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  const size_t middle = values.size() / 2;
-  return values.size() % 2 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
 // A cache with a sequence at each of the two contexts, which every pass leaves as they were.
