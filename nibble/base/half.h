@@ -56,4 +56,16 @@ inline fp16 to_fp16(float x) {
   return {static_cast<uint16_t>(sign | ((rounded - 0x38000000u) >> 13))};
 }
 
+// to_float(to_fp16(x)) for loops: no branches, so that they vectorize. Any NaN stays a NaN.
+inline float round_to_fp16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  const uint32_t small = std::bit_cast<uint32_t>((std::bit_cast<float>(magnitude) + 0.5f) - 0.5f);
+  const uint32_t normal = (magnitude + 0xfffu + ((magnitude >> 13) & 1u)) & ~0x1fffu;
+  uint32_t rounded = magnitude < 0x38800000u ? small : normal;  // the limits are those of to_fp16()
+  rounded = magnitude >= 0x477ff000u ? 0x7f800000u : rounded;
+  rounded = magnitude > 0x7f800000u ? magnitude : rounded;
+  return std::bit_cast<float>(rounded | (bits & 0x80000000u));
+}
+
 }  // namespace nibble

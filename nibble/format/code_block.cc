@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "nibble/base/error.h"
+#include "nibble/base/vectorize.h"
 #include "nibble/format/magnitude.h"
 
 namespace nibble {
@@ -56,28 +57,28 @@ constexpr std::array<float, 7> kFp4Thresholds = {
 };
 constexpr std::array<uint8_t, 8> kFp4ByMagnitude = {0, 1, 6, 7, 4, 5, 2, 3};
 
-template <size_t N>
-int32_t count_below(const std::array<float, N>& thresholds, float v) {
-  return [&]<size_t... K>(std::index_sequence<K...>) {
-    return (... + int32_t{v > thresholds[K]});  // spelled out, so that loops over v vectorize
-  }(std::make_index_sequence<N>());
+template <size_t N, size_t... K>
+NIBBLE_INLINE int32_t count_below(const std::array<float, N>& thresholds, float v,
+                                  std::index_sequence<K...>) {
+  return (... + int32_t{v > thresholds[K]});  // spelled out, so that loops over v vectorize
 }
 
 // encode_4bit() without tables and branches.
 template <QuantType kType>
-int32_t encode_branch_free(float v) {
+NIBBLE_INLINE int32_t encode_branch_free(float v) {
   if constexpr (kType == QuantType::kNf4) {
-    return count_below(kNf4Thresholds, v);
+    return count_below(kNf4Thresholds, v, std::make_index_sequence<kNf4Thresholds.size()>());
   } else {
     // kFp4ByMagnitude keeps the lowest bit of the rank and negates the two above it, modulo 4.
-    const int32_t rank = count_below(kFp4Thresholds, std::fabs(v));
+    const int32_t rank = count_below(kFp4Thresholds, std::fabs(v),
+                                     std::make_index_sequence<kFp4Thresholds.size()>());
     return (rank & 1) | (-(rank & 6) & 6) | (int32_t{v < 0.0f} << 3);
   }
 }
 
 // One block, or a part of one with an even number of elements before it.
 template <QuantType kType>
-void encode_run(std::span<const float> values, float reciprocal, uint8_t* bytes) {
+NIBBLE_INLINE void encode_run(std::span<const float> values, float reciprocal, uint8_t* bytes) {
   constexpr size_t kTile = 256;  // codes of a tile stay in the first-level cache
   std::array<uint8_t, kTile> codes;
   for (size_t begin = 0; begin < values.size(); begin += kTile) {
@@ -94,6 +95,32 @@ void encode_run(std::span<const float> values, float reciprocal, uint8_t* bytes)
       out[i] = static_cast<uint8_t>(codes[2 * i] << 4 | codes[2 * i + 1]);
     }
   }
+}
+
+template <QuantType kType>
+NIBBLE_INLINE void encode_blocks(size_t block_size, std::span<const float> values, uint8_t* codes,
+                                 std::span<float> absmax) {
+  for (size_t block = 0; block < absmax.size(); ++block) {
+    const size_t begin = block * block_size;
+    const auto part = values.subspan(begin, std::min(block_size, values.size() - begin));
+    const float largest = flush_subnormal(max_magnitude(part));
+    absmax[block] = largest;
+    if (largest == 0.0f) {
+      std::fill_n(codes + begin / 2, (part.size() + 1) / 2, uint8_t{0});
+    } else {
+      encode_run<kType>(part, 1.0f / largest, codes + begin / 2);
+    }
+  }
+}
+
+NIBBLE_VECTORIZED void encode_nf4(size_t block_size, std::span<const float> values, uint8_t* codes,
+                                  std::span<float> absmax) {
+  encode_blocks<QuantType::kNf4>(block_size, values, codes, absmax);
+}
+
+NIBBLE_VECTORIZED void encode_fp4(size_t block_size, std::span<const float> values, uint8_t* codes,
+                                  std::span<float> absmax) {
+  encode_blocks<QuantType::kFp4>(block_size, values, codes, absmax);
 }
 
 }  // namespace
@@ -128,20 +155,8 @@ void encode_code_blocks(QuantType type, int64_t block_size, std::span<const floa
             fmt::format("{} bytes and {} blocks", (count + 1) / 2, block_count(count, block_size)))
         .got(fmt::format("{} and {}", codes.size(), absmax.size()));
   }
-  for (size_t block = 0; block < absmax.size(); ++block) {
-    const size_t begin = block * static_cast<size_t>(block_size);
-    const auto part =
-        values.subspan(begin, std::min(static_cast<size_t>(block_size), values.size() - begin));
-    const float largest = flush_subnormal(max_magnitude(part));
-    absmax[block] = largest;
-    if (largest == 0.0f) {
-      std::fill_n(codes.data() + begin / 2, (part.size() + 1) / 2, uint8_t{0});
-    } else if (type == QuantType::kNf4) {
-      encode_run<QuantType::kNf4>(part, 1.0f / largest, codes.data() + begin / 2);
-    } else {
-      encode_run<QuantType::kFp4>(part, 1.0f / largest, codes.data() + begin / 2);
-    }
-  }
+  const auto encode = type == QuantType::kNf4 ? encode_nf4 : encode_fp4;
+  encode(static_cast<size_t>(block_size), values, codes.data(), absmax);
 }
 
 void decode_code_block(const CodeBlock& weight, int64_t begin, std::span<float> out) {

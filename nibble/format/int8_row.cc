@@ -7,6 +7,7 @@
 #include <string>
 
 #include "nibble/base/error.h"
+#include "nibble/base/vectorize.h"
 #include "nibble/format/magnitude.h"
 
 namespace nibble {
@@ -14,7 +15,7 @@ namespace {
 
 // Round half to even without a library call: adding 1.5 * 2^23 leaves no bits below the integer.
 // Exact for |v| <= 127 in the default rounding mode.
-int8_t rounded_code(float v) {
+NIBBLE_INLINE int8_t rounded_code(float v) {
   constexpr float kShift = 0x1.8p23f;
   const float bounded = std::max(-kInt8Max, std::min(kInt8Max, v));
   const float number = v == v ? bounded : 0.0f;
@@ -22,7 +23,7 @@ int8_t rounded_code(float v) {
 }
 
 // max_magnitude() of what is below the threshold.
-float max_inlier_magnitude(std::span<const float> row, float threshold) {
+NIBBLE_INLINE float max_inlier_magnitude(std::span<const float> row, float threshold) {
   int32_t largest = 0;
   for (const float x : row) {
     const int32_t magnitude = std::bit_cast<int32_t>(std::fabs(x));
@@ -39,21 +40,29 @@ void check_sizes(size_t expected, size_t got) {
   }
 }
 
+NIBBLE_VECTORIZED float encode_all(std::span<const float> row, std::span<int8_t> codes) {
+  const float absmax = max_magnitude(row);
+  const float scale = int8_scale(absmax);  // of a zero row: 0 * inf is NaN, code 0
+  for (size_t i = 0; i < row.size(); ++i) codes[i] = rounded_code(row[i] * scale);
+  return absmax;
+}
+
+NIBBLE_VECTORIZED float encode_inliers(std::span<const float> row, std::span<int8_t> codes,
+                                       float threshold) {
+  const float absmax = max_inlier_magnitude(row, threshold);
+  const float scale = int8_scale(absmax);
+  for (size_t i = 0; i < row.size(); ++i) {
+    const int8_t code = rounded_code(row[i] * scale);
+    codes[i] = std::fabs(row[i]) >= threshold ? int8_t{0} : code;
+  }
+  return absmax;
+}
+
 }  // namespace
 
 float encode_int8_row(std::span<const float> row, std::span<int8_t> codes, float threshold) {
   check_sizes(row.size(), codes.size());
-  const bool has_outliers = threshold > 0.0f;
-  const float absmax = has_outliers ? max_inlier_magnitude(row, threshold) : max_magnitude(row);
-  const float scale = int8_scale(absmax);  // of a zero row: 0 * inf is NaN, code 0
-  if (has_outliers) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      codes[i] = std::fabs(row[i]) >= threshold ? int8_t{0} : rounded_code(row[i] * scale);
-    }
-  } else {
-    for (size_t i = 0; i < row.size(); ++i) codes[i] = rounded_code(row[i] * scale);
-  }
-  return absmax;
+  return threshold > 0.0f ? encode_inliers(row, codes, threshold) : encode_all(row, codes);
 }
 
 void decode_int8_row(std::span<const int8_t> codes, float absmax, std::span<float> out) {

@@ -9,12 +9,14 @@
 #include <limits>
 #include <span>
 
+#include "nibble/base/vectorize.h"
+
 namespace nibble {
 
 // 0 of nothing. Compares bit patterns: that orders magnitudes as their values do, puts infinity and
 // NaN on top (so a finite result proves that all values are finite), and vectorizes, which a float
 // maximum with its NaN rules does not.
-inline float max_magnitude(std::span<const float> values) {
+NIBBLE_INLINE float max_magnitude(std::span<const float> values) {
   int32_t largest = 0;
   for (const float x : values) {
     largest = std::max(largest, std::bit_cast<int32_t>(x) & 0x7fffffff);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "nibble/base/error.h"
+#include "nibble/base/vectorize.h"
 #include "nibble/format/code_block.h"
 #include "nibble/format/magnitude.h"
 
@@ -46,6 +47,39 @@ std::array<float, 256> build_dynamic_map_signed() {
   return map;
 }
 
+// The least value that is coded as i + 1: the midpoint, which goes to the even one of two codes, or
+// the next float above it.
+std::array<float, 255> build_dynamic_thresholds() {
+  const auto& map = dynamic_map_signed();
+  std::array<float, 255> thresholds;
+  for (size_t i = 0; i < thresholds.size(); ++i) {
+    const float midpoint = (map[i] + map[i + 1]) * 0.5f;
+    thresholds[i] = i % 2 == 0 ? std::nextafter(midpoint, 2.0f) : midpoint;
+  }
+  return thresholds;
+}
+
+const std::array<float, 255>& dynamic_thresholds() {
+  static const std::array<float, 255> thresholds = build_dynamic_thresholds();
+  return thresholds;
+}
+
+// How many of the ascending thresholds v has reached, by halving without branches; none by NaN.
+NIBBLE_INLINE int32_t count_reached(const std::array<float, 255>& thresholds, float v) {
+  int32_t count = 0;
+  for (int32_t step = 128; step > 0; step /= 2) {
+    count += v >= thresholds[static_cast<size_t>(count + step - 1)] ? step : 0;
+  }
+  return count;
+}
+
+NIBBLE_VECTORIZED void encode_dynamic(const std::array<float, 255>& thresholds,
+                                      std::span<const float> values, float factor, uint8_t* codes) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    codes[i] = static_cast<uint8_t>(count_reached(thresholds, values[i] * factor));
+  }
+}
+
 }  // namespace
 
 const std::array<float, 256>& dynamic_map_signed() {
@@ -54,14 +88,7 @@ const std::array<float, 256>& dynamic_map_signed() {
 }
 
 uint8_t encode_dynamic_signed(float v) {
-  const auto& map = dynamic_map_signed();
-  if (!(v > map.front())) return 0;  // NaN too
-  if (v >= map.back()) return 255;
-  const auto above = static_cast<size_t>(std::lower_bound(map.begin(), map.end(), v) - map.begin());
-  const size_t below = above - 1;
-  const float midpoint = (map[below] + map[above]) * 0.5f;
-  if (v == midpoint) return static_cast<uint8_t>(below % 2 == 0 ? below : above);
-  return static_cast<uint8_t>(v > midpoint ? above : below);
+  return static_cast<uint8_t>(count_reached(dynamic_thresholds(), v));
 }
 
 float mean_absmax(std::span<const float> absmax) {
@@ -79,6 +106,7 @@ NestedAbsmax encode_nested_absmax(std::span<const float> absmax, float offset) {
   const auto count = static_cast<int64_t>(absmax.size());
   const int64_t blocks = block_count(count, kNestedBlockSize);
   const auto& map = dynamic_map_signed();
+  const auto& thresholds = dynamic_thresholds();
   NestedAbsmax nested;
   nested.codes = Tensor::empty(DType::kU8, {count});
   nested.absmax = Tensor::empty(DType::kF32, {blocks});
@@ -93,10 +121,11 @@ NestedAbsmax encode_nested_absmax(std::span<const float> absmax, float offset) {
     const size_t size = std::min(centred.size(), absmax.size() - begin);
     for (size_t i = 0; i < size; ++i) centred[i] = absmax[begin + i] - offset;
     scales[block] = flush_subnormal(max_magnitude({centred.data(), size}));
-    const float reciprocal = 1.0f / scales[block];
-    for (size_t i = 0; i < size; ++i) {
-      codes[begin + i] =
-          scales[block] == 0.0f ? uint8_t{0} : encode_dynamic_signed(centred[i] * reciprocal);
+    uint8_t* out = codes.data() + begin;
+    if (scales[block] == 0.0f) {
+      std::fill_n(out, size, uint8_t{0});
+    } else {
+      encode_dynamic(thresholds, {centred.data(), size}, 1.0f / scales[block], out);
     }
   }
   return nested;

@@ -8,6 +8,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/base/half.h"
+#include "nibble/base/vectorize.h"
 
 namespace nibble {
 namespace {
@@ -25,6 +26,21 @@ void with_elements(const Tensor& dense, const Body& body) {
   }
 }
 
+template <typename T>
+NIBBLE_INLINE void widen_all(std::span<const T> elements, float* out) {
+  for (size_t i = 0; i < elements.size(); ++i) out[i] = to_float(elements[i]);
+}
+
+NIBBLE_VECTORIZED void widen(std::span<const bf16> elements, float* out) {
+  widen_all(elements, out);
+}
+
+NIBBLE_VECTORIZED void widen(std::span<const fp16> elements, float* out) {
+  widen_all(elements, out);
+}
+
+void widen(std::span<const float> elements, float* out) { std::ranges::copy(elements, out); }
+
 }  // namespace
 
 void check_dense_input(const Tensor& dense) {
@@ -39,9 +55,12 @@ void check_dense_input(const Tensor& dense) {
 
 void read_elements(const Tensor& dense, int64_t begin, std::span<float> out) {
   with_elements(dense, [&](auto elements) {
-    const auto part = elements.subspan(static_cast<size_t>(begin), out.size());
-    std::ranges::transform(part, out.begin(), [](auto x) { return to_float(x); });
+    widen(elements.subspan(static_cast<size_t>(begin), out.size()), out.data());
   });
+}
+
+NIBBLE_VECTORIZED void round_to_fp16(std::span<float> values) {
+  for (float& x : values) x = round_to_fp16(x);
 }
 
 void check_finite(const Tensor& dense) {

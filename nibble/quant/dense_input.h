@@ -17,6 +17,9 @@ void check_dense_input(const Tensor& dense);
 // Elements [begin, begin + out.size()) of the flattened tensor as float.
 void read_elements(const Tensor& dense, int64_t begin, std::span<float> out);
 
+// Rounds each to the nearest float16, as a float.
+void round_to_fp16(std::span<float> values);
+
 // Throws the Error that names the number of NaN and infinite elements and the first of them; does
 // nothing when all are finite.
 void check_finite(const Tensor& dense);

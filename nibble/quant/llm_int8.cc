@@ -71,9 +71,7 @@ Weight LlmInt8Scheme::quantize(const Tensor& dense, ThreadPool& pool) const {
     std::vector<float> row(static_cast<size_t>(cols));
     for (int64_t r = begin; r < end; ++r) {
       read_elements(dense, r * cols, row);
-      if (dense.dtype() != DType::kF16) {
-        for (float& x : row) x = to_float(to_fp16(x));
-      }
+      if (dense.dtype() != DType::kF16) round_to_fp16(row);
       const auto out = codes.subspan(static_cast<size_t>(r * cols), row.size());
       absmax[static_cast<size_t>(r)] = encode_int8_row(row, out);
     }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -66,6 +67,20 @@ TEST(Half, RoundsToNearestEvenAtMidpointsAndBeside) {
     for (const float value : {middle, std::nextafter(middle, low), std::nextafter(middle, high)}) {
       expect_nearest_even<bf16>(value, to_bf16);
     }
+  }
+}
+
+TEST(Half, RoundingToFp16WithoutBranchesIsTheSame) {
+  constexpr uint32_t kStep = 251;  // prime: all exponents, and low bits of every kind
+  for (uint64_t bits = 0; bits < uint64_t{1} << 32; bits += kStep) {
+    const float x = std::bit_cast<float>(static_cast<uint32_t>(bits));
+    const float expected = to_float(to_fp16(x));
+    const float got = round_to_fp16(x);
+    if (std::isnan(x) ? std::isnan(got)
+                      : std::bit_cast<uint32_t>(got) == std::bit_cast<uint32_t>(expected)) {
+      continue;
+    }
+    FAIL() << bits << ": " << got << ", not " << expected;
   }
 }
 
