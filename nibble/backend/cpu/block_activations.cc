@@ -11,6 +11,14 @@
 
 #include "nibble/backend/cpu/code_pairs-inl.h"
 
+// Shared by all targets, so outside their namespaces and defined once.
+#ifndef NIBBLE_CPU_BLOCK_ACTIVATIONS_LANES_
+#define NIBBLE_CPU_BLOCK_ACTIVATIONS_LANES_
+namespace nibble::cpu {
+constexpr int64_t kWordsScaleLanes = 8;  // sums of a group in AVX-512
+}  // namespace nibble::cpu
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -19,6 +27,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 int64_t GroupOfCodes() { return 0; }
 void QuantizeBlocks(const float*, int64_t, BlockLimits, BlockOrder, int16_t*, float*) {}
+void QuantizeWords(const float*, int64_t, BlockLimits, int64_t, int64_t, int16_t*, float*) {}
 
 #else
 
@@ -52,49 +61,71 @@ HWY_INLINE float scale_of(const float* HWY_RESTRICT x, int64_t count, BlockLimit
                                   absmax * (static_cast<float>(count) / static_cast<float>(room))));
 }
 
+using Words = hn::Repartition<int16_t, CodeBytes>;
+
+// A group of x times `inverse`, rounded, in four vectors.
+struct RoundedGroup {
+  HWY_INLINE RoundedGroup(const float* HWY_RESTRICT x, float scale) {
+    const hn::Repartition<float, CodeBytes> d;
+    const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+    const auto inverse = hn::Set(d, scale > 0.0f ? 1.0f / scale : 0.0f);
+    const auto rounded = [&](int64_t i) HWY_ATTR {  // elements [i * lanes, (i + 1) * lanes)
+      return hn::NearestInt(hn::Mul(hn::LoadU(d, x + i * lanes), inverse));
+    };
+    const auto halves = [&](int64_t i) HWY_ATTR {
+      const hn::Half<Words> half;
+      return hn::Combine(Words(), hn::DemoteTo(half, rounded(2 * i + 1)),
+                         hn::DemoteTo(half, rounded(2 * i)));
+    };
+    c0 = halves(0), c1 = halves(1), c2 = halves(2), c3 = halves(3);
+  }
+
+  hn::Vec<Words> c0, c1, c2, c3;
+};
+
 // One token: codes [cols] and scales [cols / group].
 void QuantizeBlocks(const float* HWY_RESTRICT x, int64_t cols, BlockLimits limits, BlockOrder order,
                     int16_t* HWY_RESTRICT codes, float* HWY_RESTRICT scales) {
-  const hn::Repartition<int16_t, CodeBytes> d16;
-  const hn::Repartition<float, CodeBytes> d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d)), group = GroupOfCodes();
+  const Words d16;
+  const int64_t group = GroupOfCodes(), step = static_cast<int64_t>(hn::Lanes(d16));
   for (int64_t g = 0; g < cols / group; ++g, x += group, codes += group) {
     scales[g] = scale_of(x, group, limits);
-    const auto inverse = hn::Set(d, scales[g] > 0.0f ? 1.0f / scales[g] : 0.0f);
-    const auto rounded = [&](int64_t i) {  // elements [i * lanes, (i + 1) * lanes)
-      return hn::NearestInt(hn::Mul(hn::LoadU(d, x + i * lanes), inverse));
-    };
-    const auto halves = [&](int64_t i) {
-      const hn::Half<decltype(d16)> half;
-      return hn::Combine(d16, hn::DemoteTo(half, rounded(2 * i + 1)),
-                         hn::DemoteTo(half, rounded(2 * i)));
-    };
-    const auto c0 = halves(0), c1 = halves(1), c2 = halves(2), c3 = halves(3);
-    if (order == BlockOrder::kWords) {
-      const auto even0 = hn::ConcatEven(d16, c1, c0), even1 = hn::ConcatEven(d16, c3, c2);
-      const auto odd0 = hn::ConcatOdd(d16, c1, c0), odd1 = hn::ConcatOdd(d16, c3, c2);
-      const int64_t quarter = group / 4;
-      const bool second = g % 2 != 0, paired = second || g + 1 < cols / group;
-      const int64_t stride = paired ? 2 * quarter : quarter;
-      int16_t* to = second ? codes - group + quarter : codes;
-      hn::StoreU(hn::ConcatEven(d16, even1, even0), d16, to);
-      hn::StoreU(hn::ConcatEven(d16, odd1, odd0), d16, to + stride);
-      hn::StoreU(hn::ConcatOdd(d16, even1, even0), d16, to + 2 * stride);
-      hn::StoreU(hn::ConcatOdd(d16, odd1, odd0), d16, to + 3 * stride);
-      continue;
-    }
+    const RoundedGroup c(x, scales[g]);
     if (order == BlockOrder::kColumns) {
-      const size_t step = hn::Lanes(d16);
-      hn::Store(c0, d16, codes);
-      hn::Store(c1, d16, codes + step);
-      hn::Store(c2, d16, codes + 2 * step);
-      hn::Store(c3, d16, codes + 3 * step);
+      hn::Store(c.c0, d16, codes);
+      hn::Store(c.c1, d16, codes + step);
+      hn::Store(c.c2, d16, codes + 2 * step);
+      hn::Store(c.c3, d16, codes + 3 * step);
       continue;
     }
     // A byte of codes holds an even element in its high nibble and an odd one in its low nibble.
-    store_as_looked_up(d16, hn::ConcatEven(d16, c1, c0), hn::ConcatEven(d16, c3, c2), codes);
-    store_as_looked_up(d16, hn::ConcatOdd(d16, c1, c0), hn::ConcatOdd(d16, c3, c2),
+    store_as_looked_up(d16, hn::ConcatEven(d16, c.c1, c.c0), hn::ConcatEven(d16, c.c3, c.c2),
+                       codes);
+    store_as_looked_up(d16, hn::ConcatOdd(d16, c.c1, c.c0), hn::ConcatOdd(d16, c.c3, c.c2),
                        codes + group / 2);
+  }
+}
+
+// Token `at` of a part of `tokens`, in BlockOrder::kWords. `codes` and `scales` are the part's.
+void QuantizeWords(const float* HWY_RESTRICT x, int64_t cols, BlockLimits limits, int64_t at,
+                   int64_t tokens, int16_t* HWY_RESTRICT codes, float* HWY_RESTRICT scales) {
+  const Words d16;
+  const int64_t group = GroupOfCodes(), groups = cols / group, quarter = group / 4;
+  for (int64_t g = 0; g < groups; ++g, x += group) {
+    const int64_t width = g + 1 < groups || g % 2 != 0 ? 2 : 1;  // groups side by side
+    const int64_t first = g - g % 2, within = g % 2;
+    const int64_t place = first * tokens + at * width;  // of this token, in groups
+    const float scale = scale_of(x, group, limits);
+    std::fill_n(scales + (place + within) * kWordsScaleLanes, kWordsScaleLanes, scale);
+    const RoundedGroup c(x, scale);
+    const auto even0 = hn::ConcatEven(d16, c.c1, c.c0), even1 = hn::ConcatEven(d16, c.c3, c.c2);
+    const auto odd0 = hn::ConcatOdd(d16, c.c1, c.c0), odd1 = hn::ConcatOdd(d16, c.c3, c.c2);
+    int16_t* to = codes + place * group + within * quarter;
+    const int64_t stride = width * quarter;
+    hn::StoreU(hn::ConcatEven(d16, even1, even0), d16, to);
+    hn::StoreU(hn::ConcatEven(d16, odd1, odd0), d16, to + stride);
+    hn::StoreU(hn::ConcatOdd(d16, even1, even0), d16, to + 2 * stride);
+    hn::StoreU(hn::ConcatOdd(d16, odd1, odd0), d16, to + 3 * stride);
   }
 }
 
@@ -107,6 +138,7 @@ HWY_AFTER_NAMESPACE();
 namespace nibble::cpu {
 HWY_EXPORT(GroupOfCodes);
 HWY_EXPORT(QuantizeBlocks);
+HWY_EXPORT(QuantizeWords);
 
 int64_t code_group() { return HWY_DYNAMIC_DISPATCH(GroupOfCodes)(); }
 
@@ -114,19 +146,29 @@ BlockActivations quantize_blocks(ThreadPool& pool, BufferCache& buffers, const f
                                  int64_t tokens, int64_t cols, BlockLimits limits,
                                  BlockOrder order) {
   const int64_t groups = cols / code_group();
-  BlockActivations out{.tokens = tokens,
-                       .cols = cols,
-                       .codes = buffers.array<int16_t>(tokens * cols),
-                       .scales = buffers.array<float>(tokens * groups)};
+  BlockActivations out;
+  out.tokens = tokens;
+  out.cols = cols;
+  if (order == BlockOrder::kWords) out.scale_lanes = kWordsScaleLanes;
+  out.codes = buffers.array<int16_t>(tokens * cols);
+  out.scales = buffers.array<float>(tokens * groups * out.scale_lanes);
+  const auto quantize = [&](int64_t t) {
+    if (order != BlockOrder::kWords) {
+      return HWY_DYNAMIC_DISPATCH(QuantizeBlocks)(x + t * cols, cols, limits, order,
+                                                  out.codes.get() + t * cols,
+                                                  out.scales.get() + t * groups);
+    }
+    int64_t first = 0, part = tokens_of_part(tokens, kWordsPart);  // the part that holds t
+    while (t >= first + part) part = tokens_of_part(tokens - (first += part), kWordsPart);
+    HWY_DYNAMIC_DISPATCH(QuantizeWords)(x + t * cols, cols, limits, t - first, part,
+                                        out.codes.get() + first * cols,
+                                        out.scales.get() + first * groups * kWordsScaleLanes);
+  };
   // Elements per task: a few microseconds of work, well above the cost of handing it out.
   constexpr int64_t kGrain = 16 << 10;
   pool.parallel_for(tokens, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, cols)),
                     [&](int64_t begin, int64_t end) {
-                      for (int64_t t = begin; t < end; ++t) {
-                        HWY_DYNAMIC_DISPATCH(QuantizeBlocks)
-                        (x + t * cols, cols, limits, order, out.codes.get() + t * cols,
-                         out.scales.get() + t * groups);
-                      }
+                      for (int64_t t = begin; t < end; ++t) quantize(t);
                     });
   return out;
 }

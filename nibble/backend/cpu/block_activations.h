@@ -29,15 +29,25 @@ struct BlockLimits {
 enum class BlockOrder : uint8_t {
   kColumns,  // as they come
   kCodes,    // in the order in which a vector of 4-bit codes is looked up (code_pairs-inl.h)
-  kWords,    // of two groups (or a last single one) every fourth element together
+  // Of two groups (or a last single one) every fourth element together; parts of several tokens
+  // (tokens_of_part) in one stream: [pair of groups, token, element]. Scales in the same order,
+  // each 8 times, so that a vector of sums meets a vector of scales.
+  kWords,
 };
+
+// Tokens that a kernel takes in one pass over the weight, of those that are left.
+inline int64_t tokens_of_part(int64_t left, int64_t largest) {
+  while (largest > left) largest /= 2;
+  return largest;
+}
+inline constexpr int64_t kWordsPart = 8;  // the largest of kWords
 
 struct BlockActivations {
   int64_t tokens = 0, cols = 0;
-  // [tokens, cols], each group, or pair of groups, in its BlockOrder.
-  CachedArray<int16_t> codes;
-  // [tokens, cols / group]; x = code * scale. Not a number for a group that holds infinity or NaN,
-  // and 0 for one of zeros (or of magnitudes below 2^-100).
+  CachedArray<int16_t> codes;  // [tokens, cols] in their BlockOrder
+  int64_t scale_lanes = 1;     // how often each scale stands in `scales`
+  // [tokens, cols / group, scale_lanes]; x = code * scale. Not a number for a group that holds
+  // infinity or NaN, and 0 for one of zeros (or of magnitudes below 2^-100).
   CachedArray<float> scales;
 };
 

@@ -17,6 +17,7 @@
 #include <hwy/highway.h>
 
 #include "nibble/backend/cpu/code_pairs-inl.h"
+#include "nibble/backend/cpu/dot_code_words-inl.h"
 #include "nibble/backend/cpu/micro_pairs-inl.h"
 
 // Shared by all targets, so outside their namespaces and defined once.
@@ -25,6 +26,7 @@
 namespace nibble::cpu {
 // Eight products of a value and an x are summed in an int32 lane: 8 * 16383^2 < 2^31.
 constexpr int32_t kDotValueLimit = 16383, kDotActivationLimit = 16383;
+
 }  // namespace nibble::cpu
 #endif
 
@@ -40,141 +42,18 @@ void DotCodeRows(const WeightView&, const BlockActivations&, const LinearArgs&, 
 
 #else
 
-// One weight row and the tokens that it meets.
-struct CodeRow {
-  const uint8_t* codes;
-  const float* absmax;    // of the block that holds the row's first element, and on
-  int64_t first_element;  // of the row, in the matrix
-  int64_t groups;         // per row
-};
-
 #if HWY_TARGET <= HWY_AVX3
 
 constexpr BlockOrder kOrder = BlockOrder::kWords;
 
-// Codes as int16 values, one permutation for every four codes of a 16-bit lane: the instruction
-// reads an index's low bits only, so that the lane's other codes need not be cleared.
-class CodeTable {
- public:
-  CodeTable(const float* values, float largest, float limit) {
-    const float scale = largest > 0.0f ? limit / largest : 0.0f;
-    for (int i = 0; i < 32; ++i) {  // twice: of 32 values the fifth bit is read, too
-      values_[i] = static_cast<int16_t>(std::lrint(values[i % 16] * scale));
-    }
-  }
-
-  HWY_INLINE hn::Vec512<int16_t> look_up(hn::Vec512<uint16_t> codes) const {
-    const hn::Vec512<int16_t> table = hn::Load(hn::Full512<int16_t>(), values_);
-    return {_mm512_permutexvar_epi16(codes.raw, table.raw)};
-  }
-  HWY_INLINE hn::Vec256<int16_t> look_up(hn::Vec256<uint16_t> codes) const {
-    const hn::Vec256<int16_t> table = hn::Load(hn::Full256<int16_t>(), values_);
-    return {_mm256_permutexvar_epi16(codes.raw, table.raw)};
-  }
-
- private:
-  alignas(64) int16_t values_[32];
-};
-
-HWY_INLINE hn::Vec512<int32_t> add_word_products(hn::Vec512<int16_t> a, hn::Vec512<int16_t> b,
-                                                 hn::Vec512<int32_t> sum) {
-  return add_pair_products(a, b, sum);
-}
-HWY_INLINE hn::Vec256<int32_t> add_word_products(hn::Vec256<int16_t> a, hn::Vec256<int16_t> b,
-                                                 hn::Vec256<int32_t> sum) {
-  auto unused = hn::Zero(hn::Full256<int32_t>());
-  return hn::ReorderWidenMulAccumulate(hn::Full256<int32_t>(), a, b, sum, unused);
-}
-
-// The absmax of each lane of the sums of one (d256) or two groups, from that of the first on. One
-// block holds a whole group, or half of one.
-template <bool kHalfBlocks, class D>
-HWY_INLINE hn::Vec<D> absmax_lanes(D d, const float* absmax, bool second_is_next) {
-  if constexpr (kHalfBlocks) {
-    auto lanes = hn::Set(d, absmax[0]);
-    HWY_UNROLL(3)
-    for (size_t i = 1; i < hn::MaxLanes(d) / 4; ++i) {
-      lanes = hn::IfThenElse(hn::FirstN(d, 4 * i), lanes, hn::Set(d, absmax[i]));
-    }
-    return lanes;
-  }
-  if (hn::MaxLanes(d) == 8) return hn::Set(d, absmax[0]);
-  return hn::IfThenElse(hn::FirstN(d, 8), hn::Set(d, absmax[0]),
-                        hn::Set(d, absmax[second_is_next ? 1 : 0]));
-}
-
-// sums[t] = row . x[t] for kTokens consecutive tokens.
-template <int kTokens, bool kHalfBlocks>
-HWY_INLINE void dot_row(const CodeTable& table, const CodeRow& row, int64_t groups_per_block,
-                        const int16_t* HWY_RESTRICT x, const float* HWY_RESTRICT x_scales,
-                        float* HWY_RESTRICT sums) {
-  constexpr int64_t kGroup = 64, kBytes = kGroup / 2;
-  const int64_t cols = row.groups * kGroup;
-  const float* HWY_RESTRICT absmax = row.absmax;
-  // Groups up to the end of the block that holds the next one.
-  int64_t left = groups_per_block - row.first_element / kGroup % groups_per_block;
-  const auto advance = [&] {  // past a group
-    if constexpr (kHalfBlocks) {
-      absmax += 2;
-    } else if (--left == 0) {
-      left = groups_per_block;
-      ++absmax;
-    }
-  };
-  // Adds the products of one or two groups from g on.
-  const auto add = [&](auto d, int64_t g, hn::Vec<decltype(d)>* total) HWY_ATTR {
-    const hn::RepartitionToNarrow<hn::RebindToSigned<decltype(d)>> d16;
-    const hn::RebindToUnsigned<decltype(d16)> u16;
-    constexpr bool kTwo = hn::MaxLanes(d) == 16;
-    const auto codes = hn::BitCast(
-        u16, hn::LoadU(hn::Repartition<uint8_t, decltype(u16)>(), row.codes + g * kBytes));
-    prefetch(row.codes + g * kBytes, kCodesPrefetch);
-    // Of a lane's four codes the second element is the lowest: the high nibble of a byte is first.
-    const auto w0 = table.look_up(hn::ShiftRight<4>(codes)), w1 = table.look_up(codes);
-    const auto w2 = table.look_up(hn::ShiftRight<12>(codes));
-    const auto w3 = table.look_up(hn::ShiftRight<8>(codes));
-    const auto scale = absmax_lanes<kHalfBlocks>(d, absmax, left == 1);
-    const int64_t step = static_cast<int64_t>(hn::MaxLanes(d16));
-    HWY_UNROLL(4)
-    for (int t = 0; t < kTokens; ++t) {
-      const int16_t* from = x + t * cols + g * kGroup;
-      const float* of_x = x_scales + t * row.groups + g;
-      auto sum = hn::Zero(hn::RebindToSigned<decltype(d)>());
-      sum = add_word_products(w0, hn::LoadU(d16, from), sum);
-      sum = add_word_products(w1, hn::LoadU(d16, from + step), sum);
-      sum = add_word_products(w2, hn::LoadU(d16, from + 2 * step), sum);
-      sum = add_word_products(w3, hn::LoadU(d16, from + 3 * step), sum);
-      auto x_scale = hn::Set(d, of_x[0]);
-      if constexpr (kTwo) x_scale = hn::IfThenElse(hn::FirstN(d, 8), x_scale, hn::Set(d, of_x[1]));
-      total[t] = hn::MulAdd(hn::Mul(hn::ConvertTo(d, sum), x_scale), scale, total[t]);
-    }
-  };
-  const hn::Full512<float> d512;
-  const hn::Full256<float> d256;
-  hn::Vec512<float> total[kTokens];
-  hn::Vec256<float> rest[kTokens];
-  HWY_UNROLL(4)
-  for (int t = 0; t < kTokens; ++t) {
-    total[t] = hn::Zero(d512);
-    rest[t] = hn::Zero(d256);
-  }
-  int64_t g = 0;
-  for (; g + 2 <= row.groups; g += 2) {
-    add(d512, g, total);
-    advance();
-    advance();
-  }
-  if (g < row.groups) add(d256, g, rest);
-  HWY_UNROLL(4)
-  for (int t = 0; t < kTokens; ++t) {
-    sums[t] =
-        hn::GetLane(hn::SumOfLanes(d512, total[t])) + hn::GetLane(hn::SumOfLanes(d256, rest[t]));
-  }
-}
+constexpr int64_t kLargestPart = kWordsPart;
+constexpr int kRowsTogether = 2;
 
 #else  // HWY_TARGET <= HWY_AVX3
 
 constexpr BlockOrder kOrder = BlockOrder::kCodes;
+constexpr int64_t kLargestPart = 4;
+constexpr int kRowsTogether = 1;  // sixteen registers
 using CodeTable = CodePairs;
 using Sums = hn::Repartition<int32_t, CodeBytes>;
 using Floats = hn::Repartition<float, CodeBytes>;
@@ -203,10 +82,12 @@ HWY_INLINE hn::Vec<Floats> group_product(const CodePairs::Values& w,
 
 // sums[t] = row . x[t] for kTokens consecutive tokens. kHalfBlocks: one block per 16 bytes of
 // codes, two in a group of 64.
-template <int kTokens, bool kHalfBlocks>
-HWY_INLINE void dot_row(const CodePairs& table, const CodeRow& row, int64_t groups_per_block,
-                        const int16_t* HWY_RESTRICT x, const float* HWY_RESTRICT x_scales,
-                        float* HWY_RESTRICT sums) {
+template <int kRows, int kTokens, bool kHalfBlocks>
+HWY_INLINE void dot_rows(const CodePairs& table, const CodeRow* rows, int64_t groups_per_block,
+                         const int16_t* HWY_RESTRICT x, const float* HWY_RESTRICT x_scales,
+                         float* HWY_RESTRICT sums) {
+  static_assert(kRows == 1);
+  const CodeRow& row = rows[0];
   const CodeBytes d8;
   const Floats d;
   const int64_t bytes = static_cast<int64_t>(hn::Lanes(d8)), group = 2 * bytes;
@@ -246,9 +127,11 @@ HWY_INLINE void dot_row(const CodePairs& table, const CodeRow& row, int64_t grou
 
 #endif  // HWY_TARGET <= HWY_AVX3
 
+// Parts of tokens are the outer loop, so that a part stays in the first-level cache: a range's
+// codes are small enough for the second one (linear_split.h).
 template <bool kHalfBlocks>
-void dot_rows_of(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
-                 RowRange range) {
+void dot_range(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
+               RowRange range) {
   if (range.begin >= range.end) return;
   const CodeBlockView& block = weight.block;
   const CodeTable table(block.codebook, block.largest, kDotValueLimit);
@@ -260,33 +143,51 @@ void dot_rows_of(const WeightView& weight, const BlockActivations& x, const Line
   const int64_t last = (range.end * cols - 1) / block.block_size;
   std::vector<float> scratch;
   const float* all_absmax = absmax_of(block, first, last - first + 1, scratch);
-  for (int64_t row = range.begin; row < range.end; ++row) {
-    const int64_t element = row * cols;
-    const CodeRow code_row{.codes = block.codes + element / 2,
-                           .absmax = all_absmax + (element / block.block_size - first),
-                           .first_element = element,
-                           .groups = groups};
-    const float bias = args.bias ? args.bias[row] : 0.0f;
-    float sums[4];
-    for (int64_t t = 0; t < x.tokens;) {
-      const int64_t left = x.tokens - t, step = left >= 4 ? 4 : left >= 2 ? 2 : 1;
-      const int16_t* codes = x.codes.get() + t * cols;
-      const float* scales = x.scales.get() + t * groups;
-      const auto run = [&]<int kTokens>() {
-        dot_row<kTokens, kHalfBlocks>(table, code_row, groups_per_block, codes, scales, sums);
-      };
-      if (step == 4) run.template operator()<4>();
-      if (step == 2) run.template operator()<2>();
-      if (step == 1) run.template operator()<1>();
-      for (int64_t i = 0; i < step; ++i, ++t) args.y[t * weight.rows + row] = sums[i] * unit + bias;
+  const auto multiply = [&]<int kRows, int kTokens>(int64_t row, int64_t t) {
+    CodeRow code_rows[kRows];
+    for (int r = 0; r < kRows; ++r) {
+      const int64_t element = (row + r) * cols;
+      code_rows[r] = {.codes = block.codes + element / 2,
+                      .absmax = all_absmax + (element / block.block_size - first),
+                      .first_element = element,
+                      .groups = groups};
     }
+    float sums[kRows * kTokens];
+    dot_rows<kRows, kTokens, kHalfBlocks>(table, code_rows, groups_per_block,
+                                          x.codes.get() + t * cols,
+                                          x.scales.get() + t * groups * x.scale_lanes, sums);
+    for (int r = 0; r < kRows; ++r) {
+      const float bias = args.bias ? args.bias[row + r] : 0.0f;
+      for (int i = 0; i < kTokens; ++i) {
+        args.y[(t + i) * weight.rows + row + r] = sums[r * kTokens + i] * unit + bias;
+      }
+    }
+  };
+  const auto multiply_part = [&]<int kTokens>(int64_t t) {
+    int64_t row = range.begin;
+    if constexpr (kTokens > 1) {  // one token takes single rows, as they lie in memory
+      for (; row + kRowsTogether <= range.end; row += kRowsTogether) {
+        multiply.template operator()<kRowsTogether, kTokens>(row, t);
+      }
+    }
+    for (; row < range.end; ++row) multiply.template operator()<1, kTokens>(row, t);
+  };
+  for (int64_t t = 0; t < x.tokens;) {
+    const int64_t step = tokens_of_part(x.tokens - t, kLargestPart);
+    if constexpr (kLargestPart == 8) {
+      if (step == 8) multiply_part.template operator()<8>(t);
+    }
+    if (step == 4) multiply_part.template operator()<4>(t);
+    if (step == 2) multiply_part.template operator()<2>(t);
+    if (step == 1) multiply_part.template operator()<1>(t);
+    t += step;
   }
 }
 
 void DotCodeRows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
                  RowRange range) {
-  if (weight.block.block_size < code_group()) return dot_rows_of<true>(weight, x, args, range);
-  dot_rows_of<false>(weight, x, args, range);
+  if (weight.block.block_size < code_group()) return dot_range<true>(weight, x, args, range);
+  dot_range<false>(weight, x, args, range);
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

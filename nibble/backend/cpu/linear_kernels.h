@@ -43,6 +43,14 @@ inline constexpr int64_t kDensePrefetch = 1024, kInt8Prefetch = 2048, kCodesPref
 void dot_pack(const float* x, int64_t tokens, int64_t cols, float* packed);
 void dot_rows(const WeightView& weight, const LinearArgs& args, const float* parts, RowRange range);
 
+// A row of 4-bit codes as the kernels below see it.
+struct CodeRow {
+  const uint8_t* codes;
+  const float* absmax;    // of the block that holds the row's first element, and on
+  int64_t first_element;  // of the row, in the matrix
+  int64_t groups;         // per row
+};
+
 // code_block when can_dot_code_rows(weight), with x in int16; args.x is not read.
 bool can_dot_code_rows(const WeightView& weight);
 BlockActivations quantize_for_code_rows(ThreadPool& pool, BufferCache& buffers,

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A row of 4-bit codes times few tokens with AVX-512: two groups of 64 elements at a time, looked
+// up by word permutations, with x and its scales in BlockOrder::kWords.
+#if defined(NIBBLE_CPU_DOT_CODE_WORDS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef NIBBLE_CPU_DOT_CODE_WORDS_INL_H_
+#undef NIBBLE_CPU_DOT_CODE_WORDS_INL_H_
+#else
+#define NIBBLE_CPU_DOT_CODE_WORDS_INL_H_
+#endif
+
+#include <hwy/highway.h>
+
+#include <cmath>
+#include <cstdint>
+
+#include "nibble/backend/cpu/linear_kernels.h"
+#include "nibble/backend/cpu/micro_pairs-inl.h"
+
+#if HWY_TARGET <= HWY_AVX3
+HWY_BEFORE_NAMESPACE();
+namespace nibble::cpu::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Codes as int16 values, one permutation for every four codes of a 16-bit lane: the instruction
+// reads an index's low bits only, so that the lane's other codes need not be cleared.
+class CodeTable {
+ public:
+  CodeTable(const float* values, float largest, float limit) {
+    const float scale = largest > 0.0f ? limit / largest : 0.0f;
+    for (int i = 0; i < 32; ++i) {  // twice: of 32 values the fifth bit is read, too
+      values_[i] = static_cast<int16_t>(std::lrint(values[i % 16] * scale));
+    }
+  }
+
+  HWY_INLINE hn::Vec512<int16_t> look_up(hn::Vec512<uint16_t> codes) const {
+    const hn::Vec512<int16_t> table = hn::Load(hn::Full512<int16_t>(), values_);
+    return {_mm512_permutexvar_epi16(codes.raw, table.raw)};
+  }
+  HWY_INLINE hn::Vec256<int16_t> look_up(hn::Vec256<uint16_t> codes) const {
+    const hn::Vec256<int16_t> table = hn::Load(hn::Full256<int16_t>(), values_);
+    return {_mm256_permutexvar_epi16(codes.raw, table.raw)};
+  }
+
+ private:
+  alignas(64) int16_t values_[32];
+};
+
+HWY_INLINE hn::Vec512<int32_t> add_word_products(hn::Vec512<int16_t> a, hn::Vec512<int16_t> b,
+                                                 hn::Vec512<int32_t> sum) {
+  return add_pair_products(a, b, sum);
+}
+HWY_INLINE hn::Vec256<int32_t> add_word_products(hn::Vec256<int16_t> a, hn::Vec256<int16_t> b,
+                                                 hn::Vec256<int32_t> sum) {
+  auto unused = hn::Zero(hn::Full256<int32_t>());
+  return hn::ReorderWidenMulAccumulate(hn::Full256<int32_t>(), a, b, sum, unused);
+}
+
+// The absmax of each lane of the sums of one (d256) or two groups, from that of the first on. One
+// block holds a whole group, or half of one.
+template <bool kHalfBlocks, class D>
+HWY_INLINE hn::Vec<D> absmax_lanes(D d, const float* absmax, bool second_is_next) {
+  if constexpr (kHalfBlocks) {
+    auto lanes = hn::Set(d, absmax[0]);
+    HWY_UNROLL(3)
+    for (size_t i = 1; i < hn::MaxLanes(d) / 4; ++i) {
+      lanes = hn::IfThenElse(hn::FirstN(d, 4 * i), lanes, hn::Set(d, absmax[i]));
+    }
+    return lanes;
+  }
+  if (hn::MaxLanes(d) == 8) return hn::Set(d, absmax[0]);
+  return hn::IfThenElse(hn::FirstN(d, 8), hn::Set(d, absmax[0]),
+                        hn::Set(d, absmax[second_is_next ? 1 : 0]));
+}
+
+// Where a row is read.
+template <bool kHalfBlocks>
+struct RowCursor {
+  const uint8_t* codes;
+  const float* absmax;
+  int64_t left;  // groups up to the end of the block that holds the next one
+
+  HWY_INLINE void advance(int64_t groups_per_block) {  // past a group
+    if constexpr (kHalfBlocks) {
+      absmax += 2;
+    } else if (--left == 0) {
+      left = groups_per_block;
+      ++absmax;
+    }
+  }
+};
+
+// sums[r * kTokens + t] = rows[r] . x[t] for the kTokens of one part. Rows share what is loaded of
+// x; two rows and eight tokens take 29 of 32 registers.
+template <int kRows, int kTokens, bool kHalfBlocks>
+HWY_INLINE void dot_rows(const CodeTable& table, const CodeRow* rows, int64_t groups_per_block,
+                         const int16_t* HWY_RESTRICT x, const float* HWY_RESTRICT x_scales,
+                         float* HWY_RESTRICT sums) {
+  constexpr int64_t kGroup = 64;
+  const int64_t groups = rows[0].groups;
+  RowCursor<kHalfBlocks> cursor[kRows];
+  for (int r = 0; r < kRows; ++r) {
+    const int64_t left = groups_per_block - rows[r].first_element / kGroup % groups_per_block;
+    cursor[r] = {rows[r].codes, rows[r].absmax, left};
+  }
+  // Adds the products of the next one or two groups.
+  const auto add = [&](auto d, auto total) HWY_ATTR {
+    const hn::RepartitionToNarrow<hn::RebindToSigned<decltype(d)>> d16;
+    const hn::RebindToUnsigned<decltype(d16)> u16;
+    constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(d)), kWords = 2 * kLanes;
+    hn::Vec<decltype(d16)> w[kRows][4];
+    hn::Vec<decltype(d)> scale[kRows];
+    HWY_UNROLL(2)
+    for (int r = 0; r < kRows; ++r) {
+      RowCursor<kHalfBlocks>& at = cursor[r];
+      const auto codes =
+          hn::BitCast(u16, hn::LoadU(hn::Repartition<uint8_t, decltype(u16)>(), at.codes));
+      prefetch(at.codes, kCodesPrefetch);
+      at.codes += 4 * kLanes;
+      // Of a lane's four codes the second element is the lowest: a byte's high nibble is first.
+      w[r][0] = table.look_up(hn::ShiftRight<4>(codes));
+      w[r][1] = table.look_up(codes);
+      w[r][2] = table.look_up(hn::ShiftRight<12>(codes));
+      w[r][3] = table.look_up(hn::ShiftRight<8>(codes));
+      scale[r] = absmax_lanes<kHalfBlocks>(d, at.absmax, at.left == 1);
+      at.advance(groups_per_block);
+      if constexpr (kLanes == 16) at.advance(groups_per_block);
+    }
+    HWY_UNROLL(8)
+    for (int t = 0; t < kTokens; ++t) {
+      hn::Vec<hn::RebindToSigned<decltype(d)>> sum[kRows];
+      HWY_UNROLL(2)
+      for (int r = 0; r < kRows; ++r) sum[r] = hn::Zero(hn::RebindToSigned<decltype(d)>());
+      HWY_UNROLL(4)
+      for (int i = 0; i < 4; ++i) {
+        const auto of_x = hn::LoadU(d16, x + i * kWords);
+        HWY_UNROLL(2)
+        for (int r = 0; r < kRows; ++r) sum[r] = add_word_products(w[r][i], of_x, sum[r]);
+      }
+      const auto x_scale = hn::LoadU(d, x_scales);
+      HWY_UNROLL(2)
+      for (int r = 0; r < kRows; ++r) {
+        auto& to = total[r * kTokens + t];
+        to = hn::MulAdd(hn::Mul(hn::ConvertTo(d, sum[r]), x_scale), scale[r], to);
+      }
+      x += 4 * kWords;
+      x_scales += kLanes;
+    }
+  };
+  const hn::Full512<float> d512;
+  const hn::Full256<float> d256;
+  hn::Vec512<float> total[kRows * kTokens];
+  HWY_UNROLL(16)
+  for (int i = 0; i < kRows * kTokens; ++i) total[i] = hn::Zero(d512);
+  for (int64_t pair = 0; pair < groups / 2; ++pair) add(d512, total);
+  HWY_UNROLL(16)
+  for (int i = 0; i < kRows * kTokens; ++i) sums[i] = hn::GetLane(hn::SumOfLanes(d512, total[i]));
+  if (groups % 2 == 0) return;
+  hn::Vec256<float> rest[kRows * kTokens];
+  HWY_UNROLL(16)
+  for (int i = 0; i < kRows * kTokens; ++i) rest[i] = hn::Zero(d256);
+  add(d256, rest);
+  HWY_UNROLL(16)
+  for (int i = 0; i < kRows * kTokens; ++i) sums[i] += hn::GetLane(hn::SumOfLanes(d256, rest[i]));
+}
+
+}  // namespace nibble::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif  // HWY_TARGET <= HWY_AVX3
+
+#endif  // per-target include guard
