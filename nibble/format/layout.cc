@@ -11,6 +11,8 @@ std::string_view layout_name(Layout layout) {
       return "int8_row";
     case Layout::kCodeBlock:
       return "code_block";
+    case Layout::kAffineGroup:
+      return "affine_group";
   }
   return "unknown";
 }

@@ -10,12 +10,14 @@
 namespace nibble {
 
 enum class Layout : uint8_t {
-  kDense,      // one float of the tensor's dtype per element
-  kInt8Row,    // format/int8_row.h
-  kCodeBlock,  // format/code_block.h
+  kDense,        // one float of the tensor's dtype per element
+  kInt8Row,      // format/int8_row.h
+  kCodeBlock,    // format/code_block.h
+  kAffineGroup,  // format/affine_group.h
 };
 
-std::string_view layout_name(Layout layout);  // "dense", "int8_row", "code_block"
+// "dense", "int8_row", "code_block", "affine_group"
+std::string_view layout_name(Layout layout);
 
 // What happens to the activations x of y = x Wᵀ.
 enum class ActivationMode : uint8_t {

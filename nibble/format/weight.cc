@@ -41,6 +41,20 @@ void check_block_size(const char* part, int64_t block_size) {
       .got(std::to_string(block_size));
 }
 
+void check_permutation(std::span<const int32_t> positions) {
+  std::vector<bool> taken(positions.size(), false);
+  for (size_t c = 0; c < positions.size(); ++c) {
+    const int32_t at = positions[c];
+    if (at >= 0 && std::cmp_less(at, positions.size()) && !taken[static_cast<size_t>(at)]) {
+      taken[static_cast<size_t>(at)] = true;
+      continue;
+    }
+    throw Error("positions of columns are no permutation")
+        .expected(fmt::format("each of [0, {}) once", positions.size()))
+        .got(fmt::format("{} at {}", at, c));
+  }
+}
+
 // Runs body(span of T) over the elements of a float tensor.
 template <typename Body>
 void with_floats(const Tensor& tensor, const Body& body) {
@@ -139,6 +153,46 @@ Weight Weight::code_block(CodeBlock packed, int64_t rows, int64_t cols, DType dt
   return weight;
 }
 
+Weight Weight::affine_group(AffineGroup packed, int64_t cols, DType dtype) {
+  check_weight_dtype(dtype);
+  check_weight_dtype(packed.scale_dtype);
+  if (packed.bits < 1 || packed.bits > 8) {
+    throw Error("bits of a code are out of range")
+        .expected("1 to 8")
+        .got(std::to_string(packed.bits));
+  }
+  check_block_size("group size", packed.group_size);
+  if (!packed.codes.defined() || !packed.scales.defined()) throw Error("codes or scales missing");
+  if (packed.codes.rank() != 2 || packed.scales.rank() != 2) {
+    throw Error("codes and scales are matrices")
+        .expected("[rows, bytes] and [rows, groups]")
+        .got(fmt::format("{} and {}", to_string(packed.codes.shape()),
+                         to_string(packed.scales.shape())));
+  }
+  const int64_t rows = packed.codes.dim(0), scale_rows = packed.scales.dim(0);
+  checked_numel({rows, cols}, size_of(DType::kF32));
+  check_tensor("code tensor", packed.codes, DType::kU8,
+               {rows, affine_row_bytes(cols, packed.bits)});
+  if (scale_rows > rows || (rows > 0 && scale_rows == 0)) {
+    throw Error("scales do not fit the weight")
+        .expected(fmt::format("1 to {} rows of scales", rows))
+        .got(std::to_string(scale_rows));
+  }
+  const Shape groups = {scale_rows, block_count(cols, packed.group_size)};
+  check_tensor("scale tensor", packed.scales, DType::kF32, groups);
+  check_tensor("zero tensor", packed.zeros, DType::kF32, groups);
+  if (packed.positions.defined()) {
+    check_tensor("position tensor", packed.positions, DType::kI32, {cols});
+    check_permutation(packed.positions.data<int32_t>());
+  }
+  Weight weight;
+  weight.rows_ = rows;
+  weight.cols_ = cols;
+  weight.dtype_ = dtype;
+  weight.packed_ = std::move(packed);
+  return weight;
+}
+
 Weight Weight::with_activation_mode(ActivationMode mode) const {
   if (mode == ActivationMode::kInt8 && layout() != Layout::kInt8Row) {
     throw Error("int8 activations need an int8 weight")
@@ -171,6 +225,9 @@ void Weight::decode_row(int64_t row, std::span<float> out) const {
     case Layout::kCodeBlock:
       decode_code_block(as_code_block(), row * cols_, out);
       break;
+    case Layout::kAffineGroup:
+      decode_affine_group(as_affine_group(), row, 0, out);
+      break;
   }
 }
 
@@ -193,6 +250,8 @@ int64_t Weight::code_bytes() const {
       return as_int8_row().codes.nbytes();
     case Layout::kCodeBlock:
       return as_code_block().codes.nbytes();
+    case Layout::kAffineGroup:
+      return as_affine_group().codes.nbytes();
   }
   return 0;
 }
@@ -209,6 +268,11 @@ int64_t Weight::total_bytes() const {
     } else {
       bytes += packed.absmax.nbytes();
     }
+  }
+  if (layout() == Layout::kAffineGroup) {
+    const AffineGroup& packed = as_affine_group();
+    bytes += packed.scales.nbytes() + packed.zeros.nbytes();
+    if (packed.positions.defined()) bytes += packed.positions.nbytes();
   }
   return bytes;
 }

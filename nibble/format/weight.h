@@ -8,6 +8,7 @@
 #include <span>
 #include <variant>
 
+#include "nibble/format/affine_group.h"
 #include "nibble/format/code_block.h"
 #include "nibble/format/int8_row.h"
 #include "nibble/format/layout.h"
@@ -29,6 +30,8 @@ class Weight {
   static Weight int8_row(Int8Row packed, DType dtype, ActivationMode mode = ActivationMode::kInt8,
                          float llm_int8_threshold = 6.0f);
   static Weight code_block(CodeBlock packed, int64_t rows, int64_t cols, DType dtype);
+  // Positions, which come from a file, are also checked to be a permutation.
+  static Weight affine_group(AffineGroup packed, int64_t cols, DType dtype);
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
@@ -43,6 +46,7 @@ class Weight {
   const Dense& as_dense() const { return std::get<Dense>(packed_); }
   const Int8Row& as_int8_row() const { return std::get<Int8Row>(packed_); }
   const CodeBlock& as_code_block() const { return std::get<CodeBlock>(packed_); }
+  const AffineGroup& as_affine_group() const { return std::get<AffineGroup>(packed_); }
 
   // Row r as float, in `out` of size cols: the truth that kernels are compared with.
   void decode_row(int64_t row, std::span<float> out) const;
@@ -61,7 +65,7 @@ class Weight {
   DType dtype_ = DType::kF32;
   ActivationMode mode_ = ActivationMode::kFloat;
   float threshold_ = 0.0f;
-  std::variant<Dense, Int8Row, CodeBlock> packed_;  // in the order of Layout
+  std::variant<Dense, Int8Row, CodeBlock, AffineGroup> packed_;  // in the order of Layout
 };
 
 }  // namespace nibble

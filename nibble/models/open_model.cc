@@ -55,7 +55,9 @@ OpenedModel open_model(const std::filesystem::path& folder, OpenOptions options)
   if (const auto quantization = find_quantization_config(folder, config.quantization)) {
     scheme = make_scheme(*quantization, quantization_file(folder, config.quantization).string());
     const std::vector<std::string>& notes = notes_of(*quantization);
+    const std::vector<std::string> remarks = scheme->remarks(checkpoint);
     opened.warnings.insert(opened.warnings.end(), notes.begin(), notes.end());
+    opened.warnings.insert(opened.warnings.end(), remarks.begin(), remarks.end());
     load.packed_with = scheme.get();
     if (options.quantization) {
       opened.warnings.push_back(

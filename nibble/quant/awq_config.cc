@@ -12,9 +12,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// "exllama" and "ipex" are kernels under which release 4 repacks gemm files on loading.
-constexpr std::array<const char*, 6> kFormats = {"gemm",    "gemv",    "gemv_fast",
-                                                 "llm-awq", "exllama", "ipex"};
+// "exllama" and "ipex" are kernels under which release 4 repacks gemm files on loading. "marlin"
+// is a format of AutoAWQ that transformers does not take.
+constexpr std::array<const char*, 7> kFormats = {"gemm",    "gemv", "gemv_fast", "llm-awq",
+                                                 "exllama", "ipex", "marlin"};
 constexpr std::array<const char*, 14> kBackends = {
     "auto",   "auto_trainable", "autoawq",    "llm-awq",        "machete",
     "marlin", "exllama_v2",     "exllama_v1", "gemm",           "gemm_triton",

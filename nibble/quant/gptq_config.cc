@@ -12,6 +12,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 constexpr std::array<int64_t, 4> kGptqBits = {2, 3, 4, 8};
+constexpr const char* kMarlinMethod = "marlin";
 constexpr std::array<const char*, 3> kDatasets = {"wikitext2", "c4", "c4-new"};
 
 void check_dataset(const ConfigFields& fields, const Json& dataset) {
@@ -39,6 +40,18 @@ void check_exllama(ConfigFields& fields) {
   if (version != 1 && version != 2) throw exllama.bad("version", "1 or 2");
 }
 
+// Of files that other tools wrote: AWQ's word for asymmetric, and Marlin's mark of its packing.
+void read_old_names(ConfigFields& fields, GptqConfig& config) {
+  if (fields.has("zero_point")) {
+    bool zero_point = false;
+    fields.read("zero_point", zero_point);
+    if (!fields.has("sym")) config.sym = !zero_point;
+  }
+  bool marlin = false;
+  if (fields.has("is_marlin_format")) fields.read("is_marlin_format", marlin);
+  if (marlin) config.format = kMarlinMethod;
+}
+
 }  // namespace
 
 GptqConfig GptqConfig::from_json(const Json& object, const std::string& file) {
@@ -53,6 +66,7 @@ GptqConfig GptqConfig::from_json(const Json& object, const std::string& file) {
   fields.read("checkpoint_format", checkpoint_format);
   if (checkpoint_format) config.format = *checkpoint_format;
   config.format = lower_case(config.format);
+  read_old_names(fields, config);
   if (std::ranges::find(kGptqBits, config.bits) == kGptqBits.end())
     throw fields.bad("bits", "2, 3, 4 or 8");
   if (!(config.damp_percent > 0 && config.damp_percent < 1)) {

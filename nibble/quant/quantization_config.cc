@@ -61,6 +61,12 @@ QuantizationConfig read_quantization_config(const Json& object, const std::strin
   if (method == object.end() || method->is_null()) {
     throw Error("quantization_config has no 'quant_method'").file(file);
   }
+  // What AutoGPTQ wrote for the kernel of that name.
+  if (*method == "marlin") {
+    Json gptq = object;
+    gptq["checkpoint_format"] = "marlin";
+    return GptqConfig::from_json(gptq, file);
+  }
   std::vector<std::string> known;
   for (const Entry& entry : kMethods) {
     if (*method == entry.method) return entry.read(object, file);

@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "nibble/base/error.h"
+#include "nibble/quant/awq.h"
 #include "nibble/quant/bnb4.h"
+#include "nibble/quant/gptq.h"
 #include "nibble/quant/llm_int8.h"
 
 namespace nibble {
@@ -16,6 +18,10 @@ using Json = nlohmann::ordered_json;
 std::unique_ptr<Scheme> make_scheme(const QuantizationConfig& config, const std::string& source) {
   try {
     if (const auto* bnb = std::get_if<BitsAndBytesConfig>(&config)) return make_scheme(*bnb);
+    if (const auto* gptq = std::get_if<GptqConfig>(&config)) {
+      return std::make_unique<GptqScheme>(*gptq);
+    }
+    if (const auto* awq = std::get_if<AwqConfig>(&config)) return std::make_unique<AwqScheme>(*awq);
   } catch (Error& error) {
     throw error.file(source);
   }

@@ -42,6 +42,10 @@ class Scheme {
   // True when the checkpoint holds `module` in this packing (and not as a plain float matrix).
   virtual bool is_packed(const Checkpoint& checkpoint, const std::string& module) const = 0;
 
+  // What is odd about a checkpoint in this packing and does not keep it from being read: one line
+  // each, for the user.
+  virtual std::vector<std::string> remarks(const Checkpoint&) const { return {}; }
+
   // The tensors that a file stores for this weight, under their full names.
   virtual std::vector<NamedTensor> save(const Weight& weight, const std::string& module) const = 0;
 

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nibble/backend/cpu/target.h"
@@ -74,6 +75,30 @@ inline Tensor absolute(const Tensor& tensor) {
     out.mutable_data<float>()[i] = std::fabs(tensor.data<float>()[i]);
   }
   return out;
+}
+
+// Random codes, scales and zeros; `act_order`: columns are stored in another order.
+inline Weight affine_weight(Random& random, int64_t rows, int64_t cols, int64_t bits,
+                            int64_t group_size, ZeroForm form = ZeroForm::kSubtracted,
+                            bool act_order = false) {
+  const int64_t groups = block_count(cols, group_size);
+  AffineGroup packed;
+  packed.bits = bits;
+  packed.group_size = group_size;
+  packed.zero_form = form;
+  packed.codes = Tensor::empty(DType::kU8, {rows, affine_row_bytes(cols, bits)});
+  for (uint8_t& byte : packed.codes.mutable_data<uint8_t>()) {
+    byte = static_cast<uint8_t>(random.next());
+  }
+  packed.scales = absolute(random_tensor(random, {rows, groups}, 0.01f));
+  packed.zeros = random_tensor(random, {rows, groups}, form == ZeroForm::kAdded ? 0.05f : 4.0f);
+  if (act_order) {
+    packed.positions = Tensor::empty(DType::kI32, {cols});
+    const auto at = packed.positions.mutable_data<int32_t>();
+    for (size_t c = 0; c < at.size(); ++c) at[c] = static_cast<int32_t>(c);
+    for (size_t c = at.size(); c > 1; --c) std::swap(at[c - 1], at[random.next() % c]);
+  }
+  return Weight::affine_group(packed, cols, DType::kF16);
 }
 
 // |got - want| <= tolerance * magnitude + floor for each element, where `magnitude` has the shape

@@ -36,6 +36,14 @@ std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) 
   list.push_back({"nf4 nested", code_block_weight(random, rows, cols, QuantType::kNf4, 64, true)});
   list.push_back({"fp4", code_block_weight(random, rows, cols, QuantType::kFp4, 64, false)});
   list.push_back({"fp4 nested", code_block_weight(random, rows, cols, QuantType::kFp4, 128, true)});
+  for (const int64_t bits : {2, 3, 4, 5, 8}) {
+    list.push_back({fmt::format("affine, {} bits", bits),
+                    affine_weight(random, rows, cols, bits, bits == 5 ? 48 : 32)});
+  }
+  list.push_back(
+      {"affine, zeros added", affine_weight(random, rows, cols, 4, 128, ZeroForm::kAdded)});
+  list.push_back(
+      {"affine, act-order", affine_weight(random, rows, cols, 4, 32, ZeroForm::kSubtracted, true)});
   return list;
 }
 

@@ -98,7 +98,6 @@ CASES = [
     gptq(static_groups=False, model_name_or_path=None, model_file_base_name="model"),
     awq(),
     awq(version="GEMV", zero_point=False, bits=8, group_size=-1),
-    awq(version="marlin"),
     awq(version=None, format="gemv_fast"),
     awq(backend="autoawq"),
     awq(backend="llm-awq"),

@@ -74,9 +74,9 @@ TEST(QuantizationConfig, RefusesWithFileAndKey) {
        "quantization_config has a bad 'exllama_config.version': expected 1 or 2, got 3"},
       {R"({"quant_method": "gptq", "bits": 4, "exllama_config": {}})",
        "quantization_config has a bad 'exllama_config.version': expected 1 or 2, got nothing"},
-      {R"({"quant_method": "awq", "version": "marlin"})",
+      {R"({"quant_method": "awq", "version": "machete"})",
        "quantization_config has a bad 'version': expected one of gemm, gemv, gemv_fast, llm-awq, "
-       "exllama, ipex, got \"marlin\""},
+       "exllama, ipex, marlin, got \"machete\""},
       {R"({"quant_method": "awq", "do_fuse": true, "fuse_max_seq_len": 512})",
        "quantization_config has a bad 'do_fuse': expected false or null, got true; fused modules "
        "are gone from transformers 5"},
@@ -187,9 +187,9 @@ TEST(FindQuantizationConfig, ReadsTheFilesOfAutoGptqAndAutoAwq) {
 }
 
 TEST(MakeScheme, SaysWhichMethodsCannotBeLoadedYet) {
-  EXPECT_EQ(message_of([] { make_scheme(Json{{"quant_method", "gptq"}, {"bits", 4}}, "m"); }),
+  EXPECT_EQ(message_of([] { make_scheme(Json{{"quant_method", "hqq"}}, "m"); }),
             "m: models quantized with this method cannot be loaded yet: expected a plain model or "
-            "one of bitsandbytes, got gptq, 4 bits; `nibble inspect` shows what the model is made "
+            "one of bitsandbytes, got hqq, 4 bits; `nibble inspect` shows what the model is made "
             "of");
 }
 

@@ -87,6 +87,9 @@ void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t c
     return decode_scaled(static_cast<const int8_t*>(weight.elements) + begin, count,
                          weight.row_absmax[row] / kInt8Max, out);
   }
+  if (weight.layout == Layout::kAffineGroup) {
+    return decode_affine_group(*weight.affine, row, col, {out, static_cast<size_t>(count)});
+  }
   const int64_t size = weight.block.block_size, first = begin / size;
   const int64_t blocks = (begin + count - 1) / size - first + 1;
   const float* scales = absmax_of(weight.block, first, blocks, absmax);

@@ -28,6 +28,8 @@ int64_t WeightView::row_bytes() const {
       return std::max<int64_t>(1, cols * size_of(dtype));
     case Layout::kInt8Row:
       return std::max<int64_t>(1, cols);
+    case Layout::kAffineGroup:
+      return std::max<int64_t>(1, affine_row_bytes(cols, affine->bits));
     case Layout::kCodeBlock:
       break;
   }
@@ -67,6 +69,9 @@ WeightView view_of(const Weight& weight) {
       }
       break;
     }
+    case Layout::kAffineGroup:
+      view.affine = &weight.as_affine_group();
+      break;
   }
   return view;
 }

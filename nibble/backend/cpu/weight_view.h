@@ -29,10 +29,11 @@ struct WeightView {
   Layout layout = Layout::kDense;
   DType dtype = DType::kF32;  // of dense elements
   int64_t rows = 0, cols = 0;
-  const void* elements = nullptr;     // [rows, cols] dense elements or int8 codes
-  const float* row_absmax = nullptr;  // [rows], int8_row only
-  CodeBlockView block;                // code_block only
-  bool activations_are_int8 = false;  // LLM.int8(): int8_row only
+  const void* elements = nullptr;       // [rows, cols] dense elements or int8 codes
+  const float* row_absmax = nullptr;    // [rows], int8_row only
+  CodeBlockView block;                  // code_block only
+  const AffineGroup* affine = nullptr;  // affine_group only
+  bool activations_are_int8 = false;    // LLM.int8(): int8_row only
   float llm_int8_threshold = 0.0f;
   int64_t row_bytes() const;  // streamed per row, rounded up; at least 1
 };

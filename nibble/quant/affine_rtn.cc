@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/quant/affine_rtn.h"
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nibble/base/error.h"
+#include "nibble/base/half.h"
+#include "nibble/quant/dense_input.h"
+
+namespace nibble {
+namespace {
+
+constexpr int64_t kRtnElementsPerTask = 64 << 10;  // long enough to hide the cost of a task
+
+float rounded_to(float value, DType dtype) {
+  switch (dtype) {
+    case DType::kF16:
+      return to_float(to_fp16(value));
+    case DType::kBF16:
+      return to_float(to_bf16(value));
+    default:
+      return value;
+  }
+}
+
+struct Grid {
+  float scale = 0.0f, zero = 0.0f;
+};
+
+// The range always holds 0, so that 0 has a code and the zero is one.
+Grid grid_of(std::span<const float> group, const RtnOptions& options) {
+  const auto [smallest, largest] = std::ranges::minmax(group);
+  const float low = std::min(smallest, 0.0f), high = std::max(largest, 0.0f);
+  Grid grid;
+  grid.scale = rounded_to(options.scale(low, high, options.bits), options.scale_dtype);
+  const float last = static_cast<float>((1 << options.bits) - 1);
+  if (options.sym) {
+    grid.zero = static_cast<float>(1 << (options.bits - 1));
+  } else if (grid.scale > 0.0f) {
+    grid.zero = std::clamp(std::nearbyint(-low / grid.scale), 0.0f, last);
+  }
+  return grid;
+}
+
+}  // namespace
+
+Weight round_to_nearest(const Tensor& dense, ThreadPool& pool, const RtnOptions& options) {
+  check_dense_input(dense);
+  const int64_t rows = dense.dim(0), cols = dense.dim(1);
+  const int64_t groups = block_count(cols, options.group_size);
+  const int64_t row_bytes = affine_row_bytes(cols, options.bits);
+  AffineGroup packed;
+  packed.bits = options.bits;
+  packed.group_size = options.group_size;
+  packed.scale_dtype = options.scale_dtype;
+  packed.codes = Tensor::empty(DType::kU8, {rows, row_bytes});
+  packed.scales = Tensor::empty(DType::kF32, {rows, groups});
+  packed.zeros = Tensor::empty(DType::kF32, {rows, groups});
+  const auto bytes = packed.codes.mutable_data<uint8_t>();
+  const auto scales = packed.scales.mutable_data<float>();
+  const auto zeros = packed.zeros.mutable_data<float>();
+  const int64_t grain = std::max<int64_t>(1, kRtnElementsPerTask / std::max<int64_t>(1, cols));
+  pool.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+    std::vector<float> row(static_cast<size_t>(cols));
+    std::vector<uint8_t> codes(row.size());
+    for (int64_t r = begin; r < end; ++r) {
+      read_elements(dense, r * cols, row);
+      for (int64_t g = 0; g < groups; ++g) {
+        const int64_t first = g * options.group_size;
+        const int64_t last = std::min(cols - first, options.group_size) + first;
+        const Grid grid = grid_of(
+            std::span(row).subspan(static_cast<size_t>(first), static_cast<size_t>(last - first)),
+            options);
+        scales[static_cast<size_t>(r * groups + g)] = grid.scale;
+        zeros[static_cast<size_t>(r * groups + g)] = grid.zero;
+        for (auto k = static_cast<size_t>(first); k < static_cast<size_t>(last); ++k) {
+          codes[k] = encode_affine(row[k], grid.scale, grid.zero, options.bits);
+        }
+      }
+      pack_codes(codes, options.bits,
+                 bytes.subspan(static_cast<size_t>(r * row_bytes), static_cast<size_t>(row_bytes)));
+    }
+  });
+  if (!std::ranges::all_of(scales, [](float x) { return std::isfinite(x); })) {
+    check_finite(dense);
+    throw Error("weights are too large: their scales do not fit")
+        .expected("scales in the range of " + std::string(torch_name(options.scale_dtype)))
+        .hint("quantize this model to nf4 or fp4");
+  }
+  check_finite(dense);
+  return Weight::affine_group(std::move(packed), cols, dense.dtype());
+}
+
+}  // namespace nibble
