@@ -68,6 +68,21 @@ Weight nf4(Random& random, int64_t rows, int64_t cols, bool nested) {
   return Weight::code_block(packed, rows, cols, DType::kBF16);
 }
 
+// As GPTQ and AWQ have it: 4 bits, groups of 128.
+Weight affine(Random& random, int64_t rows, int64_t cols, bool act_order) {
+  AffineGroup packed;
+  packed.group_size = 128;
+  packed.codes = random_bytes(random, DType::kU8, {rows, affine_row_bytes(cols, packed.bits)});
+  packed.scales = random_floats(random, {rows, block_count(cols, packed.group_size)});
+  packed.zeros = random_floats(random, packed.scales.shape());
+  if (act_order) {
+    packed.positions = Tensor::empty(DType::kI32, {cols});
+    const auto at = packed.positions.mutable_data<int32_t>();
+    for (size_t c = 0; c < at.size(); ++c) at[c] = static_cast<int32_t>(at.size() - 1 - c);
+  }
+  return Weight::affine_group(packed, cols, DType::kBF16);
+}
+
 // The same weight in other memory.
 Weight copy_of(const Weight& weight) {
   switch (weight.layout()) {
@@ -77,6 +92,14 @@ Weight copy_of(const Weight& weight) {
       const Int8Row& packed = weight.as_int8_row();
       return Weight::int8_row({copy_of(packed.codes), copy_of(packed.absmax)}, weight.dtype(),
                               weight.activation_mode(), weight.llm_int8_threshold());
+    }
+    case Layout::kAffineGroup: {
+      AffineGroup packed = weight.as_affine_group();
+      packed.codes = copy_of(packed.codes);
+      packed.scales = copy_of(packed.scales);
+      packed.zeros = copy_of(packed.zeros);
+      return Weight::affine_group(packed, weight.cols(), weight.dtype())
+          .with_activation_mode(weight.activation_mode());
     }
     case Layout::kCodeBlock:
       break;
@@ -88,7 +111,8 @@ Weight copy_of(const Weight& weight) {
   } else {
     packed.absmax = copy_of(packed.absmax);
   }
-  return Weight::code_block(packed, weight.rows(), weight.cols(), weight.dtype());
+  return Weight::code_block(packed, weight.rows(), weight.cols(), weight.dtype())
+      .with_activation_mode(weight.activation_mode());
 }
 
 void run_linear(benchmark::State& state, Backend& backend, const DeviceLimits& limits,
@@ -133,6 +157,16 @@ void register_all(const std::shared_ptr<Backend>& backend, const DeviceLimits& l
        [](auto& random, auto r, auto c) { return int8_row(random, r, c, ActivationMode::kInt8); }},
       {"nf4", [](auto& random, auto r, auto c) { return nf4(random, r, c, false); }},
       {"nf4_nested", [](auto& random, auto r, auto c) { return nf4(random, r, c, true); }},
+      {"nf4_int8_x",
+       [](auto& random, auto r, auto c) {
+         return nf4(random, r, c, false).with_activation_mode(ActivationMode::kInt8);
+       }},
+      {"affine", [](auto& random, auto r, auto c) { return affine(random, r, c, false); }},
+      {"affine_act_order", [](auto& random, auto r, auto c) { return affine(random, r, c, true); }},
+      {"affine_int8_x",
+       [](auto& random, auto r, auto c) {
+         return affine(random, r, c, false).with_activation_mode(ActivationMode::kInt8);
+       }},
   };
   const int64_t shapes[][2] = {{576, 576},   {1536, 576},  {576, 1536},  {49152, 576},
                                {2048, 2048}, {5632, 2048}, {2048, 5632}, {256, 2048}};

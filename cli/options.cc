@@ -75,7 +75,8 @@ void add_loading_options(CLI::App& command, LoadingOptions& options) {
   group(command.add_option("--dtype", options.dtype,
                            "Dtype of plain weights in memory (default: the file's)"));
   group(command.add_option("--activation", options.activation,
-                           "Activations of int8 weights: float, or int8 with float outliers"))
+                           "Activations of quantized weights: float, or int8 (the default of "
+                           "LLM.int8(), there with float outliers); less exact, faster"))
       ->check(CLI::IsMember({"float", "int8"}));
 }
 

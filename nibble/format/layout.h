@@ -22,7 +22,9 @@ std::string_view layout_name(Layout layout);
 // What happens to the activations x of y = x Wᵀ.
 enum class ActivationMode : uint8_t {
   kFloat,  // stay float
-  kInt8,   // int8 per row, outlier columns in float: LLM.int8() (arXiv 2208.07339, section 3)
+  // int8_row: int8 per row, outlier columns in float: LLM.int8() (arXiv 2208.07339, section 3).
+  // Other packed layouts: int8 per group of columns (format/int8_activations.h).
+  kInt8,
 };
 
 }  // namespace nibble

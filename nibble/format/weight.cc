@@ -11,6 +11,8 @@
 
 #include "nibble/base/error.h"
 #include "nibble/base/half.h"
+#include "nibble/format/int8_activations.h"
+#include "nibble/format/magnitude.h"
 
 namespace nibble {
 namespace {
@@ -194,13 +196,20 @@ Weight Weight::affine_group(AffineGroup packed, int64_t cols, DType dtype) {
 }
 
 Weight Weight::with_activation_mode(ActivationMode mode) const {
-  if (mode == ActivationMode::kInt8 && layout() != Layout::kInt8Row) {
-    throw Error("int8 activations need an int8 weight")
-        .expected(std::string(layout_name(Layout::kInt8Row)))
-        .got(std::string(layout_name(layout())));
+  if (mode == ActivationMode::kInt8 && layout() == Layout::kDense) {
+    throw Error("int8 activations need a quantized weight").got(std::string(layout_name(layout())));
   }
   Weight weight = *this;
   weight.mode_ = mode;
+  if (mode == ActivationMode::kInt8 && layout() == Layout::kCodeBlock) {
+    const auto values = as_code_block().codebook.data<float>();
+    const float largest = max_magnitude(values);
+    std::vector<float> rounded(values.begin(), values.end());
+    if (largest > 0.0f && std::isfinite(largest)) {
+      for (float& value : rounded) value = round_int8_value(value, largest);
+    }
+    std::get<CodeBlock>(weight.packed_).codebook = Tensor::from(rounded, {16});
+  }
   return weight;
 }
 

@@ -41,6 +41,8 @@ class Weight {
   ActivationMode activation_mode() const { return mode_; }
   // Activation elements of at least this magnitude are outliers (kInt8 only); 0 means none are.
   float llm_int8_threshold() const { return threshold_; }
+  // kInt8 rounds a codebook's values to 255 steps, so what comes back is for computing, not for
+  // saving. Throws Error for kInt8 of a dense weight.
   Weight with_activation_mode(ActivationMode mode) const;
 
   const Dense& as_dense() const { return std::get<Dense>(packed_); }

@@ -23,7 +23,7 @@ struct OpenOptions {
   std::string backend = "cpu";
   std::shared_ptr<ThreadPool> pool;                // null: one with all processors
   std::optional<BitsAndBytesConfig> quantization;  // quantize plain weights while loading
-  std::optional<ActivationMode> activation;        // overrides that of int8 weights
+  std::optional<ActivationMode> activation;        // overrides that of quantized weights
   std::optional<DType> dtype;                      // of plain weights; absent: the file's
   // Of keys and values: float32, float16 or int8. Absent: float16 where `dtype`, or else that of
   // config.json, is a 16-bit one, and float32 otherwise.

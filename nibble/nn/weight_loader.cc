@@ -96,7 +96,7 @@ struct WeightLoader::State {
   }
 
   std::shared_ptr<const PreparedWeight> prepare(Weight weight) {
-    if (options.activation && weight.layout() == Layout::kInt8Row) {
+    if (options.activation && weight.layout() != Layout::kDense) {
       weight = weight.with_activation_mode(*options.activation);
     }
     weight_bytes += weight.total_bytes();

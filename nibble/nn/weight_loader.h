@@ -39,7 +39,7 @@ struct LoadOptions {
   // Modules that stay unquantized although a scheme is in force (see SkipMatcher); absent: the
   // automatic list, which make_model() works out; empty: none.
   std::optional<std::vector<std::string>> skip_modules;
-  // Overrides the activation mode of Int8Row weights.
+  // Overrides the activation mode of quantized weights.
   std::optional<ActivationMode> activation;
   // Dtype of plain weights in memory; absent: the file's.
   std::optional<DType> dtype;

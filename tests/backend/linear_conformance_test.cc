@@ -44,6 +44,14 @@ std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) 
       {"affine, zeros added", affine_weight(random, rows, cols, 4, 128, ZeroForm::kAdded)});
   list.push_back(
       {"affine, act-order", affine_weight(random, rows, cols, 4, 32, ZeroForm::kSubtracted, true)});
+  for (size_t i = list.size(); i-- > 0;) {
+    if (list[i].weight.layout() != Layout::kCodeBlock &&
+        list[i].weight.layout() != Layout::kAffineGroup) {
+      continue;
+    }
+    list.push_back({list[i].name + ", int8 activations",
+                    list[i].weight.with_activation_mode(ActivationMode::kInt8)});
+  }
   return list;
 }
 
@@ -69,9 +77,13 @@ struct Steps {
 
 Steps steps_of(const Weight& weight, int64_t tokens) {
   if (weight.cols() % 32 != 0) return {};  // not whole vectors of codes: float throughout
+  if (weight.activation_mode() == ActivationMode::kInt8) return {};  // as the reference rounds
   const bool few = tokens <= cpu::few_tokens();
   if (weight.layout() == Layout::kCodeBlock) {
     return few ? Steps{16383, INFINITY, 16383} : Steps{32767, (1 << 18) - 33, 8191};
+  }
+  if (weight.layout() == Layout::kAffineGroup && weight.as_affine_group().bits == 4) {
+    return few ? Steps{.magnitude = 16383} : Steps{32767, (1 << 18) - 33, INFINITY};
   }
   const bool int8 =
       weight.layout() == Layout::kInt8Row && weight.activation_mode() == ActivationMode::kFloat;

@@ -133,7 +133,20 @@ TEST(Weight, ActivationModeChangesOnACopy) {
   EXPECT_EQ(weight.activation_mode(), ActivationMode::kInt8);
   const Weight dense = Weight::dense(Tensor::zeros(DType::kF32, {1, 1}));
   EXPECT_EQ(message_of([&] { (void)dense.with_activation_mode(ActivationMode::kInt8); }),
-            "int8 activations need an int8 weight: expected int8_row, got dense");
+            "int8 activations need a quantized weight: got dense");
+}
+
+TEST(Weight, Int8ActivationsRoundTheValuesOfACodebook) {
+  const Weight weight = Weight::code_block(code_parts(), 3, 5, DType::kF16);
+  const Weight rounded = weight.with_activation_mode(ActivationMode::kInt8);
+  const auto before = weight.as_code_block().codebook.data<float>();
+  const auto after = rounded.as_code_block().codebook.data<float>();
+  bool differs = false;
+  for (size_t i = 0; i < 16; ++i) {
+    EXPECT_NEAR(after[i], before[i], 0.5001f / 127) << i;
+    differs |= after[i] != before[i];
+  }
+  EXPECT_TRUE(differs);
 }
 
 TEST(Weight, RefusesPartsThatDoNotFit) {

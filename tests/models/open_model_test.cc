@@ -85,6 +85,20 @@ TEST(OpenModel, ActivationModeIsOverridden) {
   EXPECT_EQ(packed, 14);
 }
 
+TEST(OpenModel, Int8ActivationsReachEveryQuantizedModuleAndNoOther) {
+  OpenOptions options;
+  options.activation = ActivationMode::kInt8;
+  const RunningModel running(golden_model("llama_nf4"), "reference", options);
+  int packed = 0;
+  running.model().visit([&](const std::string&, const Linear& linear) {
+    const Weight& weight = linear.weight().weight();
+    const bool quantized = weight.layout() == Layout::kCodeBlock;
+    packed += quantized;
+    EXPECT_EQ(weight.activation_mode(), quantized ? ActivationMode::kInt8 : ActivationMode::kFloat);
+  });
+  EXPECT_EQ(packed, 14);
+}
+
 TEST(OpenModel, FileWinsOverTheConfigGiven) {
   const RunningModel running(golden_model("llama_nf4"), "reference", quantized(true));
   EXPECT_EQ(layouts(running)["model.layers.0.mlp.up_proj"], Layout::kCodeBlock);

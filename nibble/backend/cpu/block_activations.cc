@@ -26,8 +26,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET == HWY_SCALAR
 
 int64_t GroupOfCodes() { return 0; }
-void QuantizeBlocks(const float*, int64_t, BlockLimits, BlockOrder, int16_t*, float*) {}
-void QuantizeWords(const float*, int64_t, BlockLimits, int64_t, int64_t, int16_t*, float*) {}
+void QuantizeToken(const float*, int64_t, const BlockForm&, int64_t, int64_t, int16_t*, float*,
+                   float*) {}
 
 #else
 
@@ -83,49 +83,79 @@ struct RoundedGroup {
   hn::Vec<Words> c0, c1, c2, c3;
 };
 
-// One token: codes [cols] and scales [cols / group].
-void QuantizeBlocks(const float* HWY_RESTRICT x, int64_t cols, BlockLimits limits, BlockOrder order,
-                    int16_t* HWY_RESTRICT codes, float* HWY_RESTRICT scales) {
-  const Words d16;
-  const int64_t group = GroupOfCodes(), step = static_cast<int64_t>(hn::Lanes(d16));
-  for (int64_t g = 0; g < cols / group; ++g, x += group, codes += group) {
-    scales[g] = scale_of(x, group, limits);
-    const RoundedGroup c(x, scales[g]);
-    if (order == BlockOrder::kColumns) {
-      hn::Store(c.c0, d16, codes);
-      hn::Store(c.c1, d16, codes + step);
-      hn::Store(c.c2, d16, codes + 2 * step);
-      hn::Store(c.c3, d16, codes + 3 * step);
-      continue;
-    }
-    // A byte of codes holds an even element in its high nibble and an odd one in its low nibble.
-    store_as_looked_up(d16, hn::ConcatEven(d16, c.c1, c.c0), hn::ConcatEven(d16, c.c3, c.c2),
-                       codes);
-    store_as_looked_up(d16, hn::ConcatOdd(d16, c.c1, c.c0), hn::ConcatOdd(d16, c.c3, c.c2),
-                       codes + group / 2);
-  }
+// The sum of all codes of two vectors.
+HWY_INLINE float sum_of(hn::Vec<Words> a, hn::Vec<Words> b) {
+  const hn::RepartitionToWide<Words> d32;
+  const auto ones = hn::Set(Words(), int16_t{1});
+  auto rest = hn::Zero(d32);
+  auto sum = hn::ReorderWidenMulAccumulate(d32, a, ones, hn::Zero(d32), rest);
+  sum = hn::ReorderWidenMulAccumulate(d32, b, ones, sum, rest);
+  return static_cast<float>(hn::GetLane(hn::SumOfLanes(d32, hn::Add(sum, rest))));
 }
 
-// Token `at` of a part of `tokens`, in BlockOrder::kWords. `codes` and `scales` are the part's.
-void QuantizeWords(const float* HWY_RESTRICT x, int64_t cols, BlockLimits limits, int64_t at,
-                   int64_t tokens, int16_t* HWY_RESTRICT codes, float* HWY_RESTRICT scales) {
+// Group g of a token, the `at`-th of a part of `tokens`, and where it goes.
+struct GroupPlace {
+  int64_t g, groups, at, tokens;
+};
+
+HWY_INLINE void store_words(const RoundedGroup& c, const GroupPlace& place, bool odd_first,
+                            float scale, int16_t* HWY_RESTRICT codes, float* HWY_RESTRICT scales) {
   const Words d16;
-  const int64_t group = GroupOfCodes(), groups = cols / group, quarter = group / 4;
-  for (int64_t g = 0; g < groups; ++g, x += group) {
-    const int64_t width = g + 1 < groups || g % 2 != 0 ? 2 : 1;  // groups side by side
-    const int64_t first = g - g % 2, within = g % 2;
-    const int64_t place = first * tokens + at * width;  // of this token, in groups
-    const float scale = scale_of(x, group, limits);
-    std::fill_n(scales + (place + within) * kWordsScaleLanes, kWordsScaleLanes, scale);
-    const RoundedGroup c(x, scale);
-    const auto even0 = hn::ConcatEven(d16, c.c1, c.c0), even1 = hn::ConcatEven(d16, c.c3, c.c2);
-    const auto odd0 = hn::ConcatOdd(d16, c.c1, c.c0), odd1 = hn::ConcatOdd(d16, c.c3, c.c2);
-    int16_t* to = codes + place * group + within * quarter;
-    const int64_t stride = width * quarter;
-    hn::StoreU(hn::ConcatEven(d16, even1, even0), d16, to);
-    hn::StoreU(hn::ConcatEven(d16, odd1, odd0), d16, to + stride);
-    hn::StoreU(hn::ConcatOdd(d16, even1, even0), d16, to + 2 * stride);
-    hn::StoreU(hn::ConcatOdd(d16, odd1, odd0), d16, to + 3 * stride);
+  const int64_t group = GroupOfCodes(), quarter = group / 4, within = place.g % 2;
+  const int64_t width = place.g + 1 < place.groups || within != 0 ? 2 : 1;  // groups side by side
+  const int64_t first = (place.g - within) * place.tokens + place.at * width;
+  std::fill_n(scales + (first + within) * kWordsScaleLanes, kWordsScaleLanes, scale);
+  const auto even0 = hn::ConcatEven(d16, c.c1, c.c0), even1 = hn::ConcatEven(d16, c.c3, c.c2);
+  const auto odd0 = hn::ConcatOdd(d16, c.c1, c.c0), odd1 = hn::ConcatOdd(d16, c.c3, c.c2);
+  int16_t* to = codes + first * group + within * quarter;
+  const int64_t stride = width * quarter, swap = odd_first ? stride : 0;
+  hn::StoreU(hn::ConcatEven(d16, even1, even0), d16, to + swap);
+  hn::StoreU(hn::ConcatEven(d16, odd1, odd0), d16, to + stride - swap);
+  hn::StoreU(hn::ConcatOdd(d16, even1, even0), d16, to + 2 * stride + swap);
+  hn::StoreU(hn::ConcatOdd(d16, odd1, odd0), d16, to + 3 * stride - swap);
+}
+
+HWY_INLINE void store_in_order(const RoundedGroup& c, BlockOrder order, bool odd_first,
+                               int16_t* HWY_RESTRICT codes) {
+  const Words d16;
+  const int64_t half = GroupOfCodes() / 2, step = half / 2;
+  if (order == BlockOrder::kColumns) {
+    hn::Store(c.c0, d16, codes);
+    hn::Store(c.c1, d16, codes + step);
+    hn::Store(c.c2, d16, codes + 2 * step);
+    hn::Store(c.c3, d16, codes + 3 * step);
+    return;
+  }
+  // A byte of codes holds an even element and an odd one.
+  store_as_looked_up(d16, hn::ConcatEven(d16, c.c1, c.c0), hn::ConcatEven(d16, c.c3, c.c2),
+                     codes + (odd_first ? half : 0));
+  store_as_looked_up(d16, hn::ConcatOdd(d16, c.c1, c.c0), hn::ConcatOdd(d16, c.c3, c.c2),
+                     codes + (odd_first ? 0 : half));
+}
+
+// One token. `codes` and `scales` are the part's in kWords, else the token's.
+void QuantizeToken(const float* HWY_RESTRICT x, int64_t cols, const BlockForm& form, int64_t at,
+                   int64_t tokens, int16_t* HWY_RESTRICT codes, float* HWY_RESTRICT scales,
+                   float* HWY_RESTRICT sums) {
+  const int64_t group = GroupOfCodes(), groups = cols / group;
+  const int64_t sharing = std::max<int64_t>(1, form.limits.columns / group);
+  if (sums) std::fill_n(sums, cols / form.sum_columns, 0.0f);
+  float scale = 0.0f;
+  for (int64_t g = 0; g < groups; ++g) {
+    const float* from = x + g * group;
+    if (g % sharing == 0) {
+      scale = scale_of(from, std::min(sharing, groups - g) * group, form.limits);
+    }
+    const RoundedGroup c(from, scale);
+    if (form.order == BlockOrder::kWords) {
+      store_words(c, {g, groups, at, tokens}, form.odd_first, scale, codes, scales);
+    } else {
+      store_in_order(c, form.order, form.odd_first, codes + g * group);
+      scales[g] = scale;
+    }
+    if (!sums) continue;
+    sums[g * group / form.sum_columns] += sum_of(c.c0, c.c1) * scale;
+    sums[(g * group + group / 2) / form.sum_columns] += sum_of(c.c2, c.c3) * scale;
   }
 }
 
@@ -137,32 +167,34 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace nibble::cpu {
 HWY_EXPORT(GroupOfCodes);
-HWY_EXPORT(QuantizeBlocks);
-HWY_EXPORT(QuantizeWords);
+HWY_EXPORT(QuantizeToken);
 
 int64_t code_group() { return HWY_DYNAMIC_DISPATCH(GroupOfCodes)(); }
 
 BlockActivations quantize_blocks(ThreadPool& pool, BufferCache& buffers, const float* x,
-                                 int64_t tokens, int64_t cols, BlockLimits limits,
-                                 BlockOrder order) {
+                                 int64_t tokens, int64_t cols, const BlockForm& form) {
   const int64_t groups = cols / code_group();
+  const int64_t sums = form.sum_columns > 0 ? cols / form.sum_columns : 0;
+  const bool in_parts = form.order == BlockOrder::kWords;
   BlockActivations out;
   out.tokens = tokens;
   out.cols = cols;
-  if (order == BlockOrder::kWords) out.scale_lanes = kWordsScaleLanes;
+  out.sum_columns = form.sum_columns;
+  if (in_parts) out.scale_lanes = kWordsScaleLanes;
   out.codes = buffers.array<int16_t>(tokens * cols);
   out.scales = buffers.array<float>(tokens * groups * out.scale_lanes);
+  if (sums > 0) out.sums = buffers.array<float>(tokens * sums);
   const auto quantize = [&](int64_t t) {
-    if (order != BlockOrder::kWords) {
-      return HWY_DYNAMIC_DISPATCH(QuantizeBlocks)(x + t * cols, cols, limits, order,
-                                                  out.codes.get() + t * cols,
-                                                  out.scales.get() + t * groups);
+    int64_t first = t, part = 1;  // the part that holds t
+    if (in_parts) {
+      first = 0;
+      part = tokens_of_part(tokens, kWordsPart);
+      while (t >= first + part) part = tokens_of_part(tokens - (first += part), kWordsPart);
     }
-    int64_t first = 0, part = tokens_of_part(tokens, kWordsPart);  // the part that holds t
-    while (t >= first + part) part = tokens_of_part(tokens - (first += part), kWordsPart);
-    HWY_DYNAMIC_DISPATCH(QuantizeWords)(x + t * cols, cols, limits, t - first, part,
+    HWY_DYNAMIC_DISPATCH(QuantizeToken)(x + t * cols, cols, form, t - first, part,
                                         out.codes.get() + first * cols,
-                                        out.scales.get() + first * groups * kWordsScaleLanes);
+                                        out.scales.get() + first * groups * out.scale_lanes,
+                                        sums > 0 ? out.sums.get() + t * sums : nullptr);
   };
   // Elements per task: a few microseconds of work, well above the cost of handing it out.
   constexpr int64_t kGrain = 16 << 10;

@@ -13,6 +13,7 @@
 
 #include "nibble/backend/cpu/buffer_cache.h"
 #include "nibble/base/thread_pool.h"
+#include "nibble/format/int8_activations.h"
 
 namespace nibble::cpu {
 
@@ -24,7 +25,12 @@ int64_t code_group();
 struct BlockLimits {
   int32_t magnitude = 0;  // of each, below 2^15
   int64_t sum = 0;        // of all magnitudes together, above code_group(); 0: any sum
+  int64_t columns = 0;    // that share a scale: a multiple of code_group(); 0: code_group()
 };
+
+// int8 activations and what codes are with them.
+inline constexpr int32_t kInt8ValueLimit = 127;
+inline constexpr BlockLimits kInt8Limits = {.magnitude = 127, .columns = kInt8ActivationGroup};
 
 enum class BlockOrder : uint8_t {
   kColumns,  // as they come
@@ -42,18 +48,26 @@ inline int64_t tokens_of_part(int64_t left, int64_t largest) {
 }
 inline constexpr int64_t kWordsPart = 8;  // the largest of kWords
 
+// What kernels need of x besides its codes.
+struct BlockForm {
+  BlockLimits limits;
+  BlockOrder order = BlockOrder::kColumns;
+  bool odd_first = false;   // kCodes and kWords: each pair of columns changes places
+  int64_t sum_columns = 0;  // sums of x over so many columns; 0: none
+};
+
 struct BlockActivations {
-  int64_t tokens = 0, cols = 0;
+  int64_t tokens = 0, cols = 0, sum_columns = 0;
   CachedArray<int16_t> codes;  // [tokens, cols] in their BlockOrder
   int64_t scale_lanes = 1;     // how often each scale stands in `scales`
   // [tokens, cols / group, scale_lanes]; x = code * scale. Not a number for a group that holds
   // infinity or NaN, and 0 for one of zeros (or of magnitudes below 2^-100).
   CachedArray<float> scales;
+  CachedArray<float> sums;  // [tokens, cols / sum_columns] of code * scale; null: none
 };
 
 // x [tokens, cols] with cols a multiple of code_group().
 BlockActivations quantize_blocks(ThreadPool& pool, BufferCache& buffers, const float* x,
-                                 int64_t tokens, int64_t cols, BlockLimits limits,
-                                 BlockOrder order);
+                                 int64_t tokens, int64_t cols, const BlockForm& form);
 
 }  // namespace nibble::cpu

@@ -36,18 +36,26 @@ HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-void BlockGemmPack(const BlockActivations& x, int64_t begin, int64_t end, int16_t* codes,
-                   float* scales) {
-  const int64_t tile = tile_columns(), groups = x.cols / std::max<int64_t>(1, code_group());
-  pack_pairs(x.codes.get(), x.cols, x.tokens, x.cols, begin, end, codes);
+// Rows [tokens, count] as [token groups, count, tile_columns()], zero padded.
+HWY_INLINE void pack_rows(const float* from, int64_t tokens, int64_t count, int64_t begin,
+                          int64_t end, float* to) {
+  const int64_t tile = tile_columns();
   for (int64_t g = begin; g < end; ++g) {
-    for (int64_t k = 0; k < groups; ++k) {
+    for (int64_t k = 0; k < count; ++k) {
       for (int64_t i = 0; i < tile; ++i) {
         const int64_t t = g * tile + i;
-        scales[(g * groups + k) * tile + i] = t < x.tokens ? x.scales.get()[t * groups + k] : 0.0f;
+        to[(g * count + k) * tile + i] = t < tokens ? from[t * count + k] : 0.0f;
       }
     }
   }
+}
+
+void BlockGemmPack(const BlockActivations& x, int64_t begin, int64_t end, int16_t* codes,
+                   float* scales, float* sums) {
+  const int64_t groups = x.cols / std::max<int64_t>(1, code_group());
+  pack_pairs(x.codes.get(), x.cols, x.tokens, x.cols, begin, end, codes);
+  pack_rows(x.scales.get(), x.tokens, groups, begin, end, scales);
+  if (sums) pack_rows(x.sums.get(), x.tokens, x.cols / x.sum_columns, begin, end, sums);
 }
 
 #if HWY_TARGET == HWY_SCALAR
@@ -101,9 +109,12 @@ HWY_INLINE void add_group_products(const CodeTile& tile, int64_t row, const int1
 class CodeRows {
  public:
   explicit CodeRows(const WeightView& weight)
-      : weight_(weight), table_(weight.block.codebook, weight.block.largest, kValueLimit) {}
+      : weight_(weight),
+        limit_(static_cast<float>(value_limit(
+            weight.block, weight.activations_are_int8 ? kInt8ValueLimit : kValueLimit))),
+        table_(weight.block.codebook, weight.block.largest, limit_) {}
 
-  float unit(int64_t) const { return weight_.block.largest / kValueLimit; }
+  float unit(int64_t) const { return weight_.block.largest / limit_; }
 
   void decode(int64_t row, int64_t k, int64_t count, int16_t* HWY_RESTRICT values, float* absmax) {
     const CodeBytes d8;
@@ -128,6 +139,7 @@ class CodeRows {
 
  private:
   const WeightView& weight_;
+  const float limit_;
   const CodePairs table_;
   std::vector<float> scratch_;
 };
@@ -179,10 +191,22 @@ void multiply_blocks(const WeightView& weight, Rows rows_of, const PackedBlocks&
       for (; r < rows; ++r) add_group_products<1>(tile, r, codes, scales, c);
     }
   }
+  // What blocks with an offset add: that times the sum of the block's x.
+  const int64_t blocks = weight.block.zeros ? cols / weight.block.block_size : 0;
+  std::vector<float> offsets(static_cast<size_t>(rows * blocks));
+  for (int64_t i = 0; i < rows * blocks; ++i) {
+    offsets[static_cast<size_t>(i)] = weight.block.offset_of(range.begin * blocks + i);
+  }
   const hn::ScalableTag<float> d;
   store_panel(args, weight.rows, range, token_begin, token_end, [&](int64_t r, int64_t t) HWY_ATTR {
     const auto unit = hn::Set(d, rows_of.unit(range.begin + r));
-    return hn::Mul(hn::Load(d, sums.get() + at_panel(rows, r, t)), unit);
+    auto y = hn::Mul(hn::Load(d, sums.get() + at_panel(rows, r, t)), unit);
+    const float* x_sums = x.sums + (first + t / width) * blocks * width + t % width;
+    for (int64_t i = 0; i < blocks; ++i) {
+      const auto offset = hn::Set(d, offsets[static_cast<size_t>(r * blocks + i)]);
+      y = hn::MulAdd(offset, hn::Load(d, x_sums + i * width), y);
+    }
+    return y;
   });
 }
 
@@ -208,24 +232,26 @@ bool can_multiply_blocks(const WeightView& weight) {
   if (weight.layout == Layout::kInt8Row) {
     return code_group() > 0 && weight.cols > 0 && weight.cols % code_group() == 0;
   }
-  return weight.layout == Layout::kCodeBlock && can_dot_code_rows(weight) &&
-         weight.block.block_size % code_group() == 0;
+  return can_dot_code_rows(weight) && weight.block.block_size % code_group() == 0;
 }
 
 BlockActivations quantize_for_block_gemm(ThreadPool& pool, BufferCache& buffers,
                                          const WeightView& weight, const LinearArgs& args) {
+  BlockForm form;
   if (weight.layout == Layout::kInt8Row) {  // 64 * 128 * 32767 < 2^31
-    return quantize_blocks(pool, buffers, args.x, args.tokens, weight.cols,
-                           {.magnitude = kActivationLimit}, BlockOrder::kColumns);
+    form.limits = {.magnitude = kActivationLimit};
+  } else {
+    form.limits = limits_of(weight, {.magnitude = kActivationLimit, .sum = kActivationSum});
+    form.order = BlockOrder::kCodes;
+    form.odd_first = weight.block.low_nibble_first;
+    if (weight.block.zeros) form.sum_columns = weight.block.block_size;
   }
-  return quantize_blocks(pool, buffers, args.x, args.tokens, weight.cols,
-                         {.magnitude = kActivationLimit, .sum = kActivationSum},
-                         BlockOrder::kCodes);
+  return quantize_blocks(pool, buffers, args.x, args.tokens, weight.cols, form);
 }
 
 void block_gemm_pack(const BlockActivations& x, int64_t begin, int64_t end, int16_t* codes,
-                     float* scales) {
-  HWY_DYNAMIC_DISPATCH(BlockGemmPack)(x, begin, end, codes, scales);
+                     float* scales, float* sums) {
+  HWY_DYNAMIC_DISPATCH(BlockGemmPack)(x, begin, end, codes, scales, sums);
 }
 
 void block_gemm_rows(const WeightView& weight, const PackedBlocks& x, const LinearArgs& args,

@@ -32,12 +32,17 @@ HWY_INLINE void decode_scaled(const T* HWY_RESTRICT from, int64_t count, float s
   for (; i < count; ++i) out[i] = load_float(from + i) * scale;
 }
 
-// Codes of elements [begin, begin + count) of one block, times its absmax.
-HWY_INLINE void decode_codes(const CodeBlockView& block, int64_t begin, int64_t count, float absmax,
-                             float* HWY_RESTRICT out) {
-  const auto decode_one = [&](int64_t element) {
+// Codes of elements [begin, begin + count) of one block, looked up in `values` [16] and made
+// weights by finish(tag, value).
+template <class Finish>
+HWY_INLINE void decode_codes(const CodeBlockView& block, const float* values, int64_t begin,
+                             int64_t count, const Finish& finish, float* HWY_RESTRICT out) {
+  const bool low_first = block.low_nibble_first;
+  const auto decode_one = [&](int64_t element) HWY_ATTR {
+    const hn::CappedTag<float, 1> d;
     const int pair = block.codes[element / 2];
-    return block.codebook[element % 2 == 0 ? pair >> 4 : pair & 15] * absmax;
+    const bool high = (element % 2 == 0) != low_first;
+    return hn::GetLane(finish(d, hn::Set(d, values[high ? pair >> 4 : pair & 15])));
   };
   const int64_t end = begin + count;
   if (begin < end && begin % 2 != 0) *out++ = decode_one(begin++);
@@ -46,22 +51,22 @@ HWY_INLINE void decode_codes(const CodeBlockView& block, int64_t begin, int64_t 
   if (begin + kGroup <= end) {
     const hn::FixedTag<uint8_t, 16> d8;
     const hn::FixedTag<float, 4> d;
-    const Codebook<decltype(d8)> codebook(block.codebook);
+    const Codebook<decltype(d8)> codebook(values);
     const auto low_nibble = hn::Set(d8, uint8_t{0x0f});
-    const auto scale = hn::Set(d, absmax);
     for (; begin + kGroup <= end; begin += kGroup) {
       const auto packed = hn::LoadU(d8, block.codes + begin / 2);
-      const auto even = hn::ShiftRight<4>(packed), odd = hn::And(packed, low_nibble);
+      const auto high = hn::ShiftRight<4>(packed), low = hn::And(packed, low_nibble);
+      const auto even = low_first ? low : high, odd = low_first ? high : low;
       const auto first = codebook.lookup(hn::InterleaveLower(d8, even, odd));
       const auto second = codebook.lookup(hn::InterleaveUpper(d8, even, odd));
-      hn::StoreU(hn::Mul(first.v0, scale), d, out);
-      hn::StoreU(hn::Mul(first.v1, scale), d, out + 4);
-      hn::StoreU(hn::Mul(first.v2, scale), d, out + 8);
-      hn::StoreU(hn::Mul(first.v3, scale), d, out + 12);
-      hn::StoreU(hn::Mul(second.v0, scale), d, out + 16);
-      hn::StoreU(hn::Mul(second.v1, scale), d, out + 20);
-      hn::StoreU(hn::Mul(second.v2, scale), d, out + 24);
-      hn::StoreU(hn::Mul(second.v3, scale), d, out + 28);
+      hn::StoreU(finish(d, first.v0), d, out);
+      hn::StoreU(finish(d, first.v1), d, out + 4);
+      hn::StoreU(finish(d, first.v2), d, out + 8);
+      hn::StoreU(finish(d, first.v3), d, out + 12);
+      hn::StoreU(finish(d, second.v0), d, out + 16);
+      hn::StoreU(finish(d, second.v1), d, out + 20);
+      hn::StoreU(finish(d, second.v2), d, out + 24);
+      hn::StoreU(finish(d, second.v3), d, out + 28);
       out += kGroup;
     }
   }
@@ -87,16 +92,33 @@ void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t c
     return decode_scaled(static_cast<const int8_t*>(weight.elements) + begin, count,
                          weight.row_absmax[row] / kInt8Max, out);
   }
-  if (weight.layout == Layout::kAffineGroup) {
+  if (weight.layout == Layout::kAffineGroup && (!weight.block.codes || weight.block.positions)) {
     return decode_affine_group(*weight.affine, row, col, {out, static_cast<size_t>(count)});
   }
   const int64_t size = weight.block.block_size, first = begin / size;
   const int64_t blocks = (begin + count - 1) / size - first + 1;
   const float* scales = absmax_of(weight.block, first, blocks, absmax);
+  constexpr float kCodes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   int64_t element = begin;
   for (int64_t i = 0; i < blocks; ++i) {
     const int64_t stop = std::min((first + i + 1) * size, begin + count);
-    decode_codes(weight.block, element, stop - element, scales[i], out + (element - begin));
+    const auto run = [&](const float* values, const auto& finish) HWY_ATTR {
+      decode_codes(weight.block, values, element, stop - element, finish, out + (element - begin));
+    };
+    const float scale = scales[i];
+    const float zero = weight.block.zeros ? weight.block.zeros[first + i] : 0.0f;
+    if (!weight.block.zeros) {
+      run(weight.block.codebook,
+          [=](auto d, auto value) HWY_ATTR { return hn::Mul(value, hn::Set(d, scale)); });
+    } else if (weight.block.zero_form == ZeroForm::kAdded) {
+      run(kCodes, [=](auto d, auto value) HWY_ATTR {
+        return hn::Add(hn::Mul(hn::Set(d, scale), value), hn::Set(d, zero));
+      });
+    } else {
+      run(kCodes, [=](auto d, auto value) HWY_ATTR {
+        return hn::Mul(hn::Set(d, scale), hn::Sub(value, hn::Set(d, zero)));
+      });
+    }
     element = stop;
   }
 }

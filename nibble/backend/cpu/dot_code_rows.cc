@@ -127,6 +127,17 @@ HWY_INLINE void dot_rows(const CodePairs& table, const CodeRow* rows, int64_t gr
 
 #endif  // HWY_TARGET <= HWY_AVX3
 
+// What the offsets of a row's blocks add to its product with token t.
+HWY_INLINE float offset_product(const CodeBlockView& block, int64_t row, int64_t cols,
+                                const float* sums, int64_t t) {
+  const int64_t blocks = cols / block.block_size;
+  float total = 0.0f;
+  for (int64_t i = 0; i < blocks; ++i) {
+    total += block.offset_of(row * blocks + i) * sums[t * blocks + i];
+  }
+  return total;
+}
+
 // Parts of tokens are the outer loop, so that a part stays in the first-level cache: a range's
 // codes are small enough for the second one (linear_split.h).
 template <bool kHalfBlocks>
@@ -134,8 +145,10 @@ void dot_range(const WeightView& weight, const BlockActivations& x, const Linear
                RowRange range) {
   if (range.begin >= range.end) return;
   const CodeBlockView& block = weight.block;
-  const CodeTable table(block.codebook, block.largest, kDotValueLimit);
-  const float unit = block.largest / kDotValueLimit;
+  const int32_t limit =
+      value_limit(block, weight.activations_are_int8 ? kInt8ValueLimit : kDotValueLimit);
+  const CodeTable table(block.codebook, block.largest, static_cast<float>(limit));
+  const float unit = block.largest / static_cast<float>(limit);
   const int64_t cols = weight.cols, group = code_group();
   const int64_t groups = cols / group;
   const int64_t groups_per_block = std::max<int64_t>(1, block.block_size / group);
@@ -159,7 +172,9 @@ void dot_range(const WeightView& weight, const BlockActivations& x, const Linear
     for (int r = 0; r < kRows; ++r) {
       const float bias = args.bias ? args.bias[row + r] : 0.0f;
       for (int i = 0; i < kTokens; ++i) {
-        args.y[(t + i) * weight.rows + row + r] = sums[r * kTokens + i] * unit + bias;
+        float y = sums[r * kTokens + i] * unit + bias;
+        if (block.zeros) y += offset_product(block, row + r, cols, x.sums.get(), t + i);
+        args.y[(t + i) * weight.rows + row + r] = y;
       }
     }
   };
@@ -204,7 +219,8 @@ HWY_EXPORT(OrderOfCodeRows);
 
 bool can_dot_code_rows(const WeightView& weight) {
   const int64_t group = code_group();
-  if (group == 0 || weight.cols == 0 || weight.cols % group != 0) return false;
+  if (!weight.block.codes || group == 0 || weight.cols == 0 || weight.cols % group != 0)
+    return false;
   if (!(weight.block.largest <= std::numeric_limits<float>::max())) return false;
   // Groups begin at multiples of `group`, so a block that is a multiple of it never ends inside
   // one, wherever rows begin.
@@ -212,10 +228,13 @@ bool can_dot_code_rows(const WeightView& weight) {
 }
 
 BlockActivations quantize_for_code_rows(ThreadPool& pool, BufferCache& buffers,
-                                        const LinearArgs& args, int64_t cols) {
-  return quantize_blocks(pool, buffers, args.x, args.tokens, cols,
-                         {.magnitude = kDotActivationLimit},
-                         HWY_DYNAMIC_DISPATCH(OrderOfCodeRows)());
+                                        const WeightView& weight, const LinearArgs& args) {
+  BlockForm form;
+  form.limits = limits_of(weight, {.magnitude = kDotActivationLimit});
+  form.order = HWY_DYNAMIC_DISPATCH(OrderOfCodeRows)();
+  form.odd_first = weight.block.low_nibble_first;
+  if (weight.block.zeros) form.sum_columns = weight.block.block_size;
+  return quantize_blocks(pool, buffers, args.x, args.tokens, weight.cols, form);
 }
 
 void dot_code_rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,

@@ -21,16 +21,27 @@ enum class Form : uint8_t {
   kLlmInt8,  // int8 and outliers
 };
 
+std::span<const int32_t> positions_of(const AffineGroup& weight) {
+  if (!weight.positions.defined()) return {};
+  return weight.positions.data<int32_t>();
+}
+
+// Weights with the same input usually have been put in the same order.
+bool same_positions(const AffineGroup& a, const AffineGroup& b) {
+  return std::ranges::equal(positions_of(a), positions_of(b));
+}
+
 Form form_of(const WeightView& weight, int64_t tokens) {
-  if (weight.activations_are_int8) return Form::kLlmInt8;
+  if (weight.layout == Layout::kInt8Row && weight.activations_are_int8) return Form::kLlmInt8;
   if (tokens > few_tokens()) return can_multiply_blocks(weight) ? Form::kBlocks : Form::kPacked;
-  const bool codes = weight.layout == Layout::kCodeBlock && can_dot_code_rows(weight);
-  return codes ? Form::kCodes : Form::kFloats;
+  return can_dot_code_rows(weight) ? Form::kCodes : Form::kFloats;
 }
 
 bool share_x(const WeightView& a, const WeightView& b, int64_t tokens) {
-  return a.layout == b.layout && a.llm_int8_threshold == b.llm_int8_threshold &&
-         form_of(a, tokens) == form_of(b, tokens);
+  const bool same_sums = !a.block.zeros || a.block.block_size == b.block.block_size;
+  return a.layout == b.layout && a.activations_are_int8 == b.activations_are_int8 &&
+         a.llm_int8_threshold == b.llm_int8_threshold && form_of(a, tokens) == form_of(b, tokens) &&
+         same_sums && !a.affine == !b.affine && (!a.affine || same_positions(*a.affine, *b.affine));
 }
 
 // x [tokens, cols] in token groups, padded.
@@ -64,7 +75,7 @@ void multiply_floats(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
 
 void multiply_codes(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
   const BlockActivations x =
-      quantize_for_code_rows(pool, buffers, jobs.front().args, jobs.front().weight.cols);
+      quantize_for_code_rows(pool, buffers, jobs.front().weight, jobs.front().args);
   for_row_ranges(pool, jobs, [&](const LinearJob& job, RowRange range) {
     dot_code_rows(job.weight, x, job.args, range);
   });
@@ -86,10 +97,12 @@ void multiply_blocks(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
   const int64_t width = gemm_group(), groups = (args.tokens + width - 1) / width;
   const auto codes = buffers.array<int16_t>(groups * width * cols);
   const auto scales = buffers.array<float>(groups * width * (cols / code_group()));
+  const int64_t blocks = x.sum_columns > 0 ? cols / x.sum_columns : 0;
+  const auto sums = buffers.array<float>(groups * width * blocks);
   pool.parallel_for(groups, 1, [&](int64_t begin, int64_t end) {
-    block_gemm_pack(x, begin, end, codes.get(), scales.get());
+    block_gemm_pack(x, begin, end, codes.get(), scales.get(), blocks > 0 ? sums.get() : nullptr);
   });
-  const PackedBlocks packed{codes.get(), scales.get()};
+  const PackedBlocks packed{codes.get(), scales.get(), sums.get()};
   for_panels(pool, jobs,
              [&](const LinearJob& job, RowRange range, int64_t token_begin, int64_t token_end) {
                block_gemm_rows(job.weight, packed, job.args, range, token_begin, token_end);
@@ -125,8 +138,40 @@ void multiply_llm_int8(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
              });
 }
 
-void multiply(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
-  switch (form_of(jobs.front().weight, jobs.front().args.tokens)) {
+// x as jobs read it that do not take it as it is: in the order of stored columns (GPTQ's
+// act-order), or, for kernels of floats, rounded as int8 activations are.
+CachedArray<float> change_x(ThreadPool& pool, BufferCache& buffers, const LinearJob& job,
+                            bool stored_order) {
+  const int64_t cols = job.weight.cols;
+  auto changed = buffers.array<float>(job.args.tokens * cols);
+  std::span<const int32_t> positions;
+  if (job.weight.affine) positions = positions_of(*job.weight.affine);
+  pool.parallel_for(job.args.tokens, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float* from = job.args.x + t * cols;
+      float* to = changed.get() + t * cols;
+      const auto size = static_cast<size_t>(cols);
+      if (!stored_order) {
+        round_int8_activations({from, size}, positions, {to, size});
+        continue;
+      }
+      for (size_t c = 0; c < size; ++c) to[positions[c]] = from[c];
+    }
+  });
+  return changed;
+}
+
+void multiply(ThreadPool& pool, BufferCache& buffers, std::span<LinearJob> jobs) {
+  const WeightView& weight = jobs.front().weight;
+  const Form form = form_of(weight, jobs.front().args.tokens);
+  const bool floats = form == Form::kFloats || form == Form::kPacked;
+  const bool stored_order = !floats && weight.block.positions;
+  CachedArray<float> changed;
+  if (stored_order || (floats && weight.activations_are_int8)) {
+    changed = change_x(pool, buffers, jobs.front(), stored_order);
+    for (LinearJob& job : jobs) job.args.x = changed.get();
+  }
+  switch (form) {
     case Form::kFloats:
       return multiply_floats(pool, buffers, jobs);
     case Form::kCodes:

@@ -51,10 +51,10 @@ struct CodeRow {
   int64_t groups;         // per row
 };
 
-// code_block when can_dot_code_rows(weight), with x in int16; args.x is not read.
+// 4-bit codes (CodeBlockView) when can_dot_code_rows(weight), with x in int16; args.x is not read.
 bool can_dot_code_rows(const WeightView& weight);
 BlockActivations quantize_for_code_rows(ThreadPool& pool, BufferCache& buffers,
-                                        const LinearArgs& args, int64_t cols);
+                                        const WeightView& weight, const LinearArgs& args);
 void dot_code_rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
                    RowRange range);
 
@@ -67,6 +67,16 @@ void dot_decoded_rows(const WeightView& weight, const LinearArgs& args, const fl
 // Columns [col, col + count) of a row as floats, equal to Weight::decode_row. `absmax` is scratch.
 void decode_columns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
                     std::vector<float>& absmax);
+
+// What x may reach with this weight, in its own mode or with int8 activations.
+inline BlockLimits limits_of(const WeightView& weight, BlockLimits own) {
+  return weight.activations_are_int8 ? kInt8Limits : own;
+}
+
+// The codes of a kernel's int16 table: the largest limit at which those of affine_group are whole.
+inline int32_t value_limit(const CodeBlockView& block, int32_t limit) {
+  return block.zeros ? limit - limit % 8 : limit;
+}
 
 // The absmax of blocks [begin, begin + count): a pointer into the weight or into `scratch`.
 const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
@@ -86,7 +96,7 @@ void gemm_pack(const float* x, int64_t tokens, int64_t cols, int64_t begin, int6
 void gemm_rows(const WeightView& weight, const LinearArgs& args, const float* packed,
                RowRange range, int64_t token_begin, int64_t token_end);
 
-// The same in int16, for code_block and int8_row (activations stay float) when
+// The same in int16, for 4-bit codes and int8_row (activations stay float) when
 // can_multiply_blocks(weight).
 bool can_multiply_blocks(const WeightView& weight);
 BlockActivations quantize_for_block_gemm(ThreadPool& pool, BufferCache& buffers,
@@ -95,9 +105,10 @@ BlockActivations quantize_for_block_gemm(ThreadPool& pool, BufferCache& buffers,
 struct PackedBlocks {
   const int16_t* codes = nullptr;  // [token groups, cols / 2, gemm_group(), 2]
   const float* scales = nullptr;   // [token groups, cols / code_group(), gemm_group()]
+  const float* sums = nullptr;     // [token groups, cols / block_size, gemm_group()]; null: none
 };
 void block_gemm_pack(const BlockActivations& x, int64_t begin, int64_t end, int16_t* codes,
-                     float* scales);
+                     float* scales, float* sums);
 void block_gemm_rows(const WeightView& weight, const PackedBlocks& x, const LinearArgs& args,
                      RowRange range, int64_t token_begin, int64_t token_end);
 

@@ -9,6 +9,8 @@
 namespace nibble::cpu {
 namespace {
 
+constexpr float kCodesMinus8[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+
 float largest_magnitude(std::span<const float> values) {
   float largest = 0.0f;
   for (const float value : values) {
@@ -18,6 +20,23 @@ float largest_magnitude(std::span<const float> values) {
                   : std::numeric_limits<float>::infinity();
   }
   return largest;
+}
+
+CodeBlockView blocks_of(const AffineGroup& packed, int64_t rows, int64_t cols) {
+  CodeBlockView block;
+  const int64_t size = std::min(packed.group_size, cols);
+  const bool whole = size > 0 && cols % size == 0 && cols % 2 == 0;
+  if (packed.bits != 4 || !whole || packed.scales.dim(0) != rows) return block;
+  block.codes = packed.codes.data<uint8_t>().data();
+  block.low_nibble_first = true;
+  block.codebook = kCodesMinus8;
+  block.largest = 8.0f;
+  block.block_size = size;
+  block.absmax = packed.scales.data<float>().data();
+  block.zeros = packed.zeros.data<float>().data();
+  block.zero_form = packed.zero_form;
+  if (packed.positions.defined()) block.positions = packed.positions.data<int32_t>().data();
+  return block;
 }
 
 }  // namespace
@@ -54,6 +73,7 @@ WeightView view_of(const Weight& weight) {
       break;
     case Layout::kCodeBlock: {
       const CodeBlock& packed = weight.as_code_block();
+      view.activations_are_int8 = weight.activation_mode() == ActivationMode::kInt8;
       view.block.codes = packed.codes.data<uint8_t>().data();
       view.block.codebook = packed.codebook.data<float>().data();
       view.block.largest = largest_magnitude(packed.codebook.data<float>());
@@ -71,6 +91,8 @@ WeightView view_of(const Weight& weight) {
     }
     case Layout::kAffineGroup:
       view.affine = &weight.as_affine_group();
+      view.block = blocks_of(*view.affine, view.rows, view.cols);
+      view.activations_are_int8 = weight.activation_mode() == ActivationMode::kInt8;
       break;
   }
   return view;

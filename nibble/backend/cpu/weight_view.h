@@ -10,8 +10,12 @@
 
 namespace nibble::cpu {
 
+// 4-bit codes in blocks of the flattened matrix: those of code_block, and of affine_group where its
+// rows are whole groups. There the codebook is code - 8, absmax the scale, and each block of a row
+// adds offset_of(block) times the sum of its x.
 struct CodeBlockView {
-  const uint8_t* codes = nullptr;   // two per byte, the even element in the high nibble
+  const uint8_t* codes = nullptr;   // two per byte; null: not in this form
+  bool low_nibble_first = false;    // which of a byte's elements comes first
   const float* codebook = nullptr;  // [16]
   float largest = 0.0f;             // magnitude in the codebook; infinite when one is not finite
   int64_t block_size = 0;
@@ -23,17 +27,27 @@ struct CodeBlockView {
   const float* nested_codebook = nullptr;  // [256]
   int64_t nested_block_size = 0;
   float nested_offset = 0.0f;
+
+  const float* zeros = nullptr;  // [blocks], affine_group only
+  ZeroForm zero_form = ZeroForm::kSubtracted;
+  const int32_t* positions = nullptr;  // [cols]: where x of a column goes; null: where it is
+
+  float offset_of(int64_t i) const {
+    return zero_form == ZeroForm::kAdded ? 8.0f * absmax[i] + zeros[i]
+                                         : absmax[i] * (8.0f - zeros[i]);
+  }
 };
 
 struct WeightView {
   Layout layout = Layout::kDense;
   DType dtype = DType::kF32;  // of dense elements
   int64_t rows = 0, cols = 0;
-  const void* elements = nullptr;       // [rows, cols] dense elements or int8 codes
-  const float* row_absmax = nullptr;    // [rows], int8_row only
-  CodeBlockView block;                  // code_block only
+  const void* elements = nullptr;     // [rows, cols] dense elements or int8 codes
+  const float* row_absmax = nullptr;  // [rows], int8_row only
+  CodeBlockView block;
   const AffineGroup* affine = nullptr;  // affine_group only
-  bool activations_are_int8 = false;    // LLM.int8(): int8_row only
+  // int8_row: LLM.int8(). Others: groups of columns (format/int8_activations.h).
+  bool activations_are_int8 = false;
   float llm_int8_threshold = 0.0f;
   int64_t row_bytes() const;  // streamed per row, rounded up; at least 1
 };

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "nibble/base/half.h"
+#include "nibble/format/int8_activations.h"
 #include "nibble/format/int8_row.h"
 
 namespace nibble {
@@ -88,14 +89,28 @@ void linear_llm_int8(const Weight& weight, const Tensor& x, const Tensor& bias, 
   }
 }
 
+// x as groups of int8 give it back.
+Tensor round_activations(const Weight& weight, const Tensor& x) {
+  std::span<const int32_t> positions;
+  if (weight.layout() == Layout::kAffineGroup && weight.as_affine_group().positions.defined()) {
+    positions = weight.as_affine_group().positions.data<int32_t>();
+  }
+  Tensor rounded = Tensor::empty(DType::kF32, x.shape());
+  const auto cols = static_cast<size_t>(x.dim(1));
+  for (int64_t t = 0; t < x.dim(0); ++t) {
+    const size_t begin = static_cast<size_t>(t) * cols;
+    round_int8_activations(x.data<float>().subspan(begin, cols), positions,
+                           rounded.mutable_data<float>().subspan(begin, cols));
+  }
+  return rounded;
+}
+
 }  // namespace
 
 void reference_linear(const Weight& weight, const Tensor& x, const Tensor& bias, Tensor& y) {
-  if (weight.activation_mode() == ActivationMode::kInt8) {
-    linear_llm_int8(weight, x, bias, y);
-  } else {
-    linear_float(weight, x, bias, y);
-  }
+  if (weight.activation_mode() == ActivationMode::kFloat) return linear_float(weight, x, bias, y);
+  if (weight.layout() == Layout::kInt8Row) return linear_llm_int8(weight, x, bias, y);
+  linear_float(weight, round_activations(weight, x), bias, y);
 }
 
 }  // namespace nibble
