@@ -127,6 +127,15 @@ HWY_INLINE void store_in_order(const RoundedGroup& c, BlockOrder order, bool odd
     return;
   }
   // A byte of codes holds an even element and an odd one.
+  if (order == BlockOrder::kHalves) {
+    int16_t* even = codes + (odd_first ? half : 0);
+    int16_t* odd = codes + (odd_first ? 0 : half);
+    hn::Store(hn::ConcatEven(d16, c.c1, c.c0), d16, even);
+    hn::Store(hn::ConcatEven(d16, c.c3, c.c2), d16, even + step);
+    hn::Store(hn::ConcatOdd(d16, c.c1, c.c0), d16, odd);
+    hn::Store(hn::ConcatOdd(d16, c.c3, c.c2), d16, odd + step);
+    return;
+  }
   store_as_looked_up(d16, hn::ConcatEven(d16, c.c1, c.c0), hn::ConcatEven(d16, c.c3, c.c2),
                      codes + (odd_first ? half : 0));
   store_as_looked_up(d16, hn::ConcatOdd(d16, c.c1, c.c0), hn::ConcatOdd(d16, c.c3, c.c2),
@@ -180,6 +189,7 @@ BlockActivations quantize_blocks(ThreadPool& pool, BufferCache& buffers, const f
   out.tokens = tokens;
   out.cols = cols;
   out.sum_columns = form.sum_columns;
+  out.order = form.order;
   if (in_parts) out.scale_lanes = kWordsScaleLanes;
   out.codes = buffers.array<int16_t>(tokens * cols);
   out.scales = buffers.array<float>(tokens * groups * out.scale_lanes);

@@ -35,6 +35,7 @@ inline constexpr BlockLimits kInt8Limits = {.magnitude = 127, .columns = kInt8Ac
 enum class BlockOrder : uint8_t {
   kColumns,  // as they come
   kCodes,    // in the order in which a vector of 4-bit codes is looked up (code_pairs-inl.h)
+  kHalves,   // even columns of a group, then odd ones
   // Of two groups (or a last single one) every fourth element together; parts of several tokens
   // (tokens_of_part) in one stream: [pair of groups, token, element]. Scales in the same order,
   // each 8 times, so that a vector of sums meets a vector of scales.
@@ -52,12 +53,13 @@ inline constexpr int64_t kWordsPart = 8;  // the largest of kWords
 struct BlockForm {
   BlockLimits limits;
   BlockOrder order = BlockOrder::kColumns;
-  bool odd_first = false;   // kCodes and kWords: each pair of columns changes places
+  bool odd_first = false;   // kCodes, kHalves and kWords: each pair of columns changes places
   int64_t sum_columns = 0;  // sums of x over so many columns; 0: none
 };
 
 struct BlockActivations {
   int64_t tokens = 0, cols = 0, sum_columns = 0;
+  BlockOrder order = BlockOrder::kColumns;
   CachedArray<int16_t> codes;  // [tokens, cols] in their BlockOrder
   int64_t scale_lanes = 1;     // how often each scale stands in `scales`
   // [tokens, cols / group, scale_lanes]; x = code * scale. Not a number for a group that holds

@@ -17,24 +17,14 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
-#include "nibble/backend/cpu/code_pairs-inl.h"
-#include "nibble/backend/cpu/micro_pairs-inl.h"
+#include "nibble/backend/cpu/block_tiles-inl.h"
 #include "nibble/backend/cpu/panel_output-inl.h"
-
-// Shared by all targets, so outside their namespaces and defined once.
-#ifndef NIBBLE_CPU_BLOCK_GEMM_LIMIT_
-#define NIBBLE_CPU_BLOCK_GEMM_LIMIT_
-namespace nibble::cpu {
-// An int32 lane holds the products of all columns of a group: value * sum of |x| < 2^31. Values of
-// a codebook are off by at most 2^-14 of the largest; int8 codes are exact and leave all to x.
-constexpr int32_t kValueLimit = 8191, kActivationLimit = 32767;
-constexpr int64_t kActivationSum = (int64_t{1} << 31) / 8192;
-}  // namespace nibble::cpu
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+
+BlockOrder OrderOfInt8Blocks() { return kInt8Order; }
 
 // Rows [tokens, count] as [token groups, count, tile_columns()], zero padded.
 HWY_INLINE void pack_rows(const float* from, int64_t tokens, int64_t count, int64_t begin,
@@ -53,7 +43,16 @@ HWY_INLINE void pack_rows(const float* from, int64_t tokens, int64_t count, int6
 void BlockGemmPack(const BlockActivations& x, int64_t begin, int64_t end, int16_t* codes,
                    float* scales, float* sums) {
   const int64_t groups = x.cols / std::max<int64_t>(1, code_group());
+#if HWY_TARGET == HWY_AVX3_DL
+  if (x.order == kInt8Order) {
+    pack_quads(x.codes.get(), x.cols, x.tokens, x.cols, begin, end,
+               reinterpret_cast<uint8_t*>(codes));
+  } else {
+    pack_pairs(x.codes.get(), x.cols, x.tokens, x.cols, begin, end, codes);
+  }
+#else
   pack_pairs(x.codes.get(), x.cols, x.tokens, x.cols, begin, end, codes);
+#endif
   pack_rows(x.scales.get(), x.tokens, groups, begin, end, scales);
   if (sums) pack_rows(x.sums.get(), x.tokens, x.cols / x.sum_columns, begin, end, sums);
 }
@@ -65,31 +64,20 @@ void BlockGemmRows(const WeightView&, const PackedBlocks&, const LinearArgs&, Ro
 
 #else
 
-// Columns per stretch: 512 x 16 int16 of x are 16 KiB of a 32 KiB L1.
-constexpr int64_t kStretchColumns = HWY_TARGET <= HWY_AVX3 ? 256 : 512;
-
-// A panel of rows, looked up over one stretch of columns.
-struct CodeTile {
-  const int16_t* values;  // [rows, kStretchColumns]
-  const float* absmax;    // [rows, groups of a stretch]
-  int64_t groups;         // in this stretch
-};
-
 // c [rows, tile_columns()] += tile . x for kRows rows and one token group.
-template <int kRows>
-HWY_INLINE void add_group_products(const CodeTile& tile, int64_t row, const int16_t* HWY_RESTRICT x,
+template <int kRows, class Tile>
+HWY_INLINE void add_group_products(const Tile& tile, int64_t row,
+                                   const typename Tile::X* HWY_RESTRICT x,
                                    const float* HWY_RESTRICT x_scales, float* HWY_RESTRICT c) {
   const hn::ScalableTag<float> d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t group = 2 * static_cast<int64_t>(hn::Lanes(CodeBytes()));
   const int64_t stride = kStretchColumns / group;
-  const int16_t* values = tile.values + row * kStretchColumns;
   const float* absmax = tile.absmax + row * stride;
   c += row * 2 * lanes;
   for (int64_t g = 0; g < tile.groups; ++g) {
     hn::Vec<PairSums> sum0[kRows], sum1[kRows];
-    multiply_pairs<kRows>(values + g * group, kStretchColumns, x + g * group * 2 * lanes, group / 2,
-                          sum0, sum1);
+    tile.template multiply<kRows>(row, g, group, x, sum0, sum1);
     const auto scale0 = hn::Load(d, x_scales + g * 2 * lanes);
     const auto scale1 = hn::Load(d, x_scales + g * 2 * lanes + lanes);
     HWY_UNROLL(12)
@@ -104,62 +92,6 @@ HWY_INLINE void add_group_products(const CodeTile& tile, int64_t row, const int1
   }
 }
 
-// The rows of a weight in the form of a tile: decode() gives columns [k, k + count) of one as int16
-// and the absmax of each group, unit() the factor of its sums.
-class CodeRows {
- public:
-  explicit CodeRows(const WeightView& weight)
-      : weight_(weight),
-        limit_(static_cast<float>(value_limit(
-            weight.block, weight.activations_are_int8 ? kInt8ValueLimit : kValueLimit))),
-        table_(weight.block.codebook, weight.block.largest, limit_) {}
-
-  float unit(int64_t) const { return weight_.block.largest / limit_; }
-
-  void decode(int64_t row, int64_t k, int64_t count, int16_t* HWY_RESTRICT values, float* absmax) {
-    const CodeBytes d8;
-    const CodePairs::D16 d16;
-    const size_t lanes = hn::Lanes(d16);
-    const CodeBlockView& block = weight_.block;
-    const int64_t element = row * weight_.cols + k, group = code_group();
-    for (int64_t i = 0; i < count; i += group) {
-      const CodePairs::Values v = table_.look_up(hn::LoadU(d8, block.codes + (element + i) / 2));
-      hn::Store(v.even0, d16, values + i);
-      hn::Store(v.even1, d16, values + i + lanes);
-      hn::Store(v.odd0, d16, values + i + 2 * lanes);
-      hn::Store(v.odd1, d16, values + i + 3 * lanes);
-    }
-    const int64_t first = element / block.block_size;
-    const int64_t blocks = (element + count - 1) / block.block_size - first + 1;
-    const float* from = absmax_of(block, first, blocks, scratch_);
-    for (int64_t i = 0; i < count; i += group) {
-      *absmax++ = from[(element + i) / block.block_size - first];
-    }
-  }
-
- private:
-  const WeightView& weight_;
-  const float limit_;
-  const CodePairs table_;
-  std::vector<float> scratch_;
-};
-
-class Int8Rows {
- public:
-  explicit Int8Rows(const WeightView& weight) : weight_(weight) {}
-
-  float unit(int64_t row) const { return weight_.row_absmax[row] / kInt8Max; }
-
-  void decode(int64_t row, int64_t k, int64_t count, int16_t* HWY_RESTRICT values, float* absmax) {
-    const int8_t* from = static_cast<const int8_t*>(weight_.elements) + row * weight_.cols + k;
-    std::copy_n(from, count, values);
-    std::fill_n(absmax, count / code_group(), 1.0f);
-  }
-
- private:
-  const WeightView& weight_;
-};
-
 template <class Rows>
 void multiply_blocks(const WeightView& weight, Rows rows_of, const PackedBlocks& x,
                      const LinearArgs& args, RowRange range, int64_t token_begin,
@@ -170,18 +102,22 @@ void multiply_blocks(const WeightView& weight, Rows rows_of, const PackedBlocks&
   const int64_t stride = kStretchColumns / group;
   const auto sums =  // [token_groups, rows, width]
       hwy::AllocateAligned<float>(static_cast<size_t>(token_groups * rows * width));
-  const auto values = hwy::AllocateAligned<int16_t>(static_cast<size_t>(rows * kStretchColumns));
+  using Tile = typename Rows::Tile;
+  const auto values =
+      hwy::AllocateAligned<typename Tile::Value>(static_cast<size_t>(rows * kStretchColumns));
+  const auto shifts = hwy::AllocateAligned<int32_t>(static_cast<size_t>(rows * stride));
   const auto absmax = hwy::AllocateAligned<float>(static_cast<size_t>(rows * stride));
   std::fill_n(sums.get(), token_groups * rows * width, 0.0f);
   for (int64_t k = 0; k < cols; k += kStretchColumns) {
     const int64_t count = std::min(kStretchColumns, cols - k);
     for (int64_t r = 0; r < rows; ++r) {
       rows_of.decode(range.begin + r, k, count, values.get() + r * kStretchColumns,
-                     absmax.get() + r * stride);
+                     absmax.get() + r * stride, shifts.get() + r * stride);
     }
-    const CodeTile tile{values.get(), absmax.get(), count / group};
+    const Tile tile{values.get(), absmax.get(), shifts.get(), count / group};
     for (int64_t t = 0; t < token_groups; ++t) {
-      const int16_t* codes = x.codes + ((first + t) * cols + k) * width;
+      const auto* codes =
+          reinterpret_cast<const typename Tile::X*>(x.codes) + ((first + t) * cols + k) * width;
       const float* scales = x.scales + ((first + t) * (cols / group) + k / group) * width;
       float* c = sums.get() + t * rows * width;
       int64_t r = 0;
@@ -215,6 +151,11 @@ void BlockGemmRows(const WeightView& weight, const PackedBlocks& x, const Linear
   if (weight.layout == Layout::kInt8Row) {
     return multiply_blocks(weight, Int8Rows(weight), x, args, range, token_begin, token_end);
   }
+#if HWY_TARGET == HWY_AVX3_DL
+  if (weight.activations_are_int8) {
+    return multiply_blocks(weight, ByteRows(weight), x, args, range, token_begin, token_end);
+  }
+#endif
   multiply_blocks(weight, CodeRows(weight), x, args, range, token_begin, token_end);
 }
 
@@ -226,6 +167,7 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace nibble::cpu {
 HWY_EXPORT(BlockGemmPack);
+HWY_EXPORT(OrderOfInt8Blocks);
 HWY_EXPORT(BlockGemmRows);
 
 bool can_multiply_blocks(const WeightView& weight) {
@@ -242,7 +184,8 @@ BlockActivations quantize_for_block_gemm(ThreadPool& pool, BufferCache& buffers,
     form.limits = {.magnitude = kActivationLimit};
   } else {
     form.limits = limits_of(weight, {.magnitude = kActivationLimit, .sum = kActivationSum});
-    form.order = BlockOrder::kCodes;
+    form.order = weight.activations_are_int8 ? HWY_DYNAMIC_DISPATCH(OrderOfInt8Blocks)()
+                                             : BlockOrder::kCodes;
     form.odd_first = weight.block.low_nibble_first;
     if (weight.block.zeros) form.sum_columns = weight.block.block_size;
   }
