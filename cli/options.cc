@@ -72,8 +72,9 @@ void add_loading_options(CLI::App& command, LoadingOptions& options) {
                          "Accepted for compatibility; everything is on the CPU here"));
   group(command.add_flag("--llm-int8-has-fp16-weight", bnb.llm_int8_has_fp16_weight,
                          "Accepted for compatibility"));
-  group(command.add_option("--dtype", options.dtype,
-                           "Dtype of plain weights in memory (default: the file's)"));
+  group(command.add_option(
+      "--dtype", options.dtype,
+      "Dtype of plain weights (default: the file's; config.json's before quantizing)"));
   group(command.add_option("--activation", options.activation,
                            "Activations of quantized weights: float, or int8 (the default of "
                            "LLM.int8(), there with float outliers); less exact, faster"))

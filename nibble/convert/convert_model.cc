@@ -43,14 +43,20 @@ ConversionReport rewrite_checkpoint(const fs::path& source, const fs::path& dest
   if (!config.contains("quantization_config")) {
     options.total_parameters = count_parameters(checkpoint, dropped);
   }
+  // As from_pretrained() holds a float16 model, and save_pretrained() then writes it.
+  const std::optional<ModelOutline> outline =
+      dtype == DType::kF16 ? known_outline(config) : std::nullopt;
+  const auto dtype_of = [&](const std::string& name, DType stored) {
+    if (!dtype || !is_float(stored)) return stored;
+    return outline && outline->keeps_in_fp32(name) ? DType::kF32 : *dtype;
+  };
   conversion.describe_source(checkpoint);
   conversion.start("converting", checkpoint.total_bytes());
   for (const std::string& name : checkpoint.names()) {
     conversion.step(name, checkpoint.info(name).nbytes, [&] {
       if (dropped.contains(name)) return;
       const Tensor tensor = checkpoint.tensor(name);
-      const bool cast = dtype && is_float(tensor.dtype());
-      conversion.write_cast(name, tensor, cast ? *dtype : tensor.dtype());
+      conversion.write_cast(name, tensor, dtype_of(name, tensor.dtype()));
     });
   }
   if (config.is_object()) {

@@ -70,15 +70,25 @@ DType main_dtype(const Checkpoint& checkpoint) {
   return most.first;
 }
 
+bool is_old_buffer(const std::string& name) { return name.ends_with(".inv_freq"); }
+
 int64_t count_parameters(const Checkpoint& checkpoint,
                          const std::map<std::string, std::string>& dropped) {
   int64_t elements = 0;
   for (const std::string& name : checkpoint.names()) {
     const TensorInfo& info = checkpoint.info(name);
-    if (!is_float(info.dtype) || dropped.contains(name) || name.ends_with(".inv_freq")) continue;
+    if (!is_float(info.dtype) || dropped.contains(name) || is_old_buffer(name)) continue;
     elements += info.nbytes / size_of(info.dtype);
   }
   return elements;
+}
+
+std::optional<ModelOutline> known_outline(const nlohmann::ordered_json& config) {
+  try {
+    return outline_of(config, "config.json");
+  } catch (const Error&) {
+    return std::nullopt;
+  }
 }
 
 std::vector<ModuleInfo> modules_of(const ModelConfig& config, LoadOptions options) {

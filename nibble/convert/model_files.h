@@ -15,6 +15,7 @@
 #include "nibble/io/checkpoint_writer.h"
 #include "nibble/models/config.h"
 #include "nibble/nn/weight_loader.h"
+#include "nibble/outline/outline.h"
 
 namespace nibble {
 
@@ -30,10 +31,16 @@ void set_dtype_in_config(nlohmann::ordered_json& config, DType dtype);
 // The dtype of most of a checkpoint's float elements; float32 when it has none.
 DType main_dtype(const Checkpoint& checkpoint);
 
+// Frequencies of rotary embeddings, which old checkpoints carry; today's models compute them.
+bool is_old_buffer(const std::string& name);
+
 // What num_parameters() of transformers says of a plain model: float elements, each counted once
-// and not under the names `dropped`; buffers that old checkpoints carry are none.
+// and not under the names `dropped`; old buffers are none.
 int64_t count_parameters(const Checkpoint& checkpoint,
                          const std::map<std::string, std::string>& dropped);
+
+// What outline/ knows of a model with this config; nullopt for one that is not described there.
+std::optional<ModelOutline> known_outline(const nlohmann::ordered_json& config);
 
 // The modules of a model with this config, without its weights, in the order of asking. Which are
 // quantizable follows from `options` (see WeightLoader).

@@ -48,8 +48,9 @@ ConversionReport finish(Conversion& conversion, const Source& source) {
   return conversion.commit();
 }
 
-// `module`.weight of a plain model, checked against the shape that the config asks for.
-Tensor dense_weight(const Checkpoint& checkpoint, const ModuleInfo& module) {
+// `module`.weight of a plain model in the dtype `held`, checked against the shape that the config
+// asks for.
+Tensor dense_weight(const Checkpoint& checkpoint, const ModuleInfo& module, DType held) {
   const std::string name = module.name + ".weight";
   Tensor tensor = checkpoint.tensor(name);
   if (tensor.shape() != Shape{module.rows, module.cols}) {
@@ -59,10 +60,7 @@ Tensor dense_weight(const Checkpoint& checkpoint, const ModuleInfo& module) {
         .expected(to_string(Shape{module.rows, module.cols}))
         .got(to_string(tensor.shape()));
   }
-  // A scheme takes the dtypes that a model is held in; others come as they would be loaded.
-  const DType dtype = tensor.dtype();
-  const bool held = dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-  return held || !is_float(dtype) ? tensor : to_dtype(tensor, DType::kF32);
+  return is_float(tensor.dtype()) ? to_dtype(tensor, held) : tensor;
 }
 
 }  // namespace
@@ -80,6 +78,11 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
         .file(source.quantization_file())
         .hint("run `nibble dequantize` first, or start from the original model");
   }
+  // transformers loads a model in the dtype of its config before it quantizes. Under one that no
+  // model is held in here the other tensors stay as they are.
+  const DType plain =
+      dtype_in_config(source.config_json, source.config_file()).value_or(main_dtype(checkpoint));
+  const DType held = is_held(plain) ? plain : DType::kF32;
   LoadOptions options;
   options.quantize_with = &scheme;
   options.skip_modules = scheme.skip_modules();
@@ -88,7 +91,8 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   for (const ModuleInfo& module : modules_of(source.config, options)) {
     if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
     if (module.quantizable) to_quantize.emplace(module.name + ".weight", module);
-    if (!checkpoint.contains(module.name + ".weight")) dense_weight(checkpoint, module);  // throws
+    if (!checkpoint.contains(module.name + ".weight"))
+      dense_weight(checkpoint, module, held);  // throws
     ++(module.quantizable ? report.modules_converted : report.modules_kept);
   }
 
@@ -98,27 +102,29 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
     conversion.step(name, checkpoint.info(name).nbytes, [&] {
       const auto found = to_quantize.find(name);
       if (found == to_quantize.end()) {
-        if (!source.repeated.contains(name)) conversion.write(name, checkpoint.tensor(name));
+        if (source.repeated.contains(name)) return;
+        const Tensor tensor = checkpoint.tensor(name);
+        const bool cast = is_held(plain) && is_float(tensor.dtype()) && !is_old_buffer(name);
+        conversion.write_cast(name, tensor, cast ? plain : tensor.dtype());
         return;
       }
-      const Tensor dense = dense_weight(checkpoint, found->second);
-      prefetch_pages(dense);
+      const Tensor stored = checkpoint.tensor(name);
+      prefetch_pages(stored);
+      const Tensor dense = dense_weight(checkpoint, found->second, held);
       Weight packed;
       try {
         packed = scheme.quantize(dense, pool);
       } catch (Error& error) {
         throw error.file(checkpoint.file_of(name)).tensor(name);
       }
-      drop_pages(dense);
+      drop_pages(stored);
       for (const NamedTensor& part : scheme.save(packed, found->second.name)) {
         conversion.write(part.name, part.tensor);
       }
     });
   }
   Json& config = source.config_json;
-  if (!dtype_in_config(config, source.config_file())) {
-    set_dtype_in_config(config, main_dtype(checkpoint));
-  }
+  if (!dtype_in_config(config, source.config_file())) set_dtype_in_config(config, plain);
   config["quantization_config"] = scheme.config_json();
   return finish(conversion, source);
 }

@@ -3,10 +3,10 @@
 
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
-#include "nibble/base/error.h"
+#include "nibble/convert/model_files.h"
 #include "nibble/io/page_advice.h"
-#include "nibble/outline/outline.h"
 
 namespace nibble {
 namespace {
@@ -28,13 +28,9 @@ bool same_bytes(const Checkpoint& checkpoint, const std::string& a, const std::s
 // What a model of this config has: its parameters, each with the one that it shares, or "".
 std::map<std::string, std::string> parameters_of(const Json& config) {
   std::map<std::string, std::string> parameters;
-  ModelOutline outline;
-  try {
-    outline = outline_of(config, "config.json");
-  } catch (const Error&) {
-    return parameters;  // not described there: nothing is known of the model
-  }
-  for (const OutlineModule& module : outline.modules) {
+  const std::optional<ModelOutline> outline = known_outline(config);
+  if (!outline) return parameters;
+  for (const OutlineModule& module : outline->modules) {
     const bool whole_name = module.kind == OutlineModule::Kind::kParameter;
     parameters[whole_name ? module.path : module.path + ".weight"] = module.tied_to;
     if (module.bias > 0) parameters[module.path + ".bias"] = module.bias_tied_to;

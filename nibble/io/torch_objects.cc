@@ -20,7 +20,7 @@ struct KnownClass {
   TorchCallable callable;
 };
 
-constexpr std::array<KnownClass, 22> kClasses{{
+constexpr std::array<KnownClass, 26> kClasses{{
     {"collections", "OrderedDict", TorchCallable::kOrderedDict},
     {"torch", "Size", TorchCallable::kTuple},
     {"torch", "device", TorchCallable::kOpaque},
@@ -36,10 +36,14 @@ constexpr std::array<KnownClass, 22> kClasses{{
     {"torch._tensor", "_rebuild_from_type_v2", TorchCallable::kRebuildFromType},
     // Plain Python data beside the weights. Python 2 calls the module of builtins otherwise.
     {"_codecs", "encode", TorchCallable::kOpaque},
+    {"collections", "Counter", TorchCallable::kOpaque},
+    {"torch.serialization", "_get_layout", TorchCallable::kOpaque},
+    {"builtins", "bytes", TorchCallable::kOpaque},
     {"builtins", "bytearray", TorchCallable::kOpaque},
     {"builtins", "set", TorchCallable::kOpaque},
     {"builtins", "frozenset", TorchCallable::kOpaque},
     {"builtins", "complex", TorchCallable::kOpaque},
+    {"__builtin__", "bytes", TorchCallable::kOpaque},
     {"__builtin__", "bytearray", TorchCallable::kOpaque},
     {"__builtin__", "set", TorchCallable::kOpaque},
     {"__builtin__", "frozenset", TorchCallable::kOpaque},

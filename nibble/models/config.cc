@@ -159,12 +159,13 @@ void read_tokens(const ConfigReader& reader, const Defaults& defaults, ModelConf
   }
 }
 
-DType read_dtype(const ConfigReader& reader) {
+std::optional<DType> read_dtype(const ConfigReader& reader) {
   const char* key = reader.has("dtype") ? "dtype" : "torch_dtype";
-  const std::string name = reader.string(key, "float32");
+  if (!reader.has(key)) return std::nullopt;
+  const std::string name = reader.string(key, "");
   const std::optional<DType> dtype = dtype_from_torch(name);
   if (!dtype || !is_float(*dtype)) reader.fail(key, "the name of a float dtype");
-  return *dtype;
+  return dtype;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,7 +38,7 @@ struct ModelConfig {
   std::vector<int32_t> eos_token_id;
   int32_t bos_token_id = -1;  // -1: none
   int32_t pad_token_id = -1;
-  DType dtype = DType::kF32;            // "dtype" or "torch_dtype"
+  std::optional<DType> dtype;           // "dtype" or "torch_dtype"
   nlohmann::ordered_json quantization;  // "quantization_config", null if absent
 
   // Throws Error (file, key, expected, got) for missing or mistyped keys, sizes that contradict

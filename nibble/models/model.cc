@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/models/model.h"
 
+#include <optional>
 #include <utility>
 
 #include "nibble/base/error.h"
@@ -11,7 +12,7 @@ namespace nibble {
 namespace {
 
 // The cache need not be finer than the arithmetic that the model was made for.
-DType cache_dtype_of(DType dtype) {
+DType cache_dtype_of(std::optional<DType> dtype) {
   return dtype == DType::kF16 || dtype == DType::kBF16 ? DType::kF16 : DType::kF32;
 }
 

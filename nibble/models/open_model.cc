@@ -67,6 +67,8 @@ OpenedModel open_model(const std::filesystem::path& folder, OpenOptions options)
   } else if (options.quantization) {
     scheme = make_scheme(*options.quantization);
     load.quantize_with = scheme.get();
+    // transformers loads a model in the dtype of its config before it quantizes.
+    if (config.dtype && is_held(*config.dtype)) load.dtype = config.dtype;
   }
   if (scheme) load.skip_modules = scheme->skip_modules();
 

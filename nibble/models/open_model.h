@@ -24,7 +24,9 @@ struct OpenOptions {
   std::shared_ptr<ThreadPool> pool;                // null: one with all processors
   std::optional<BitsAndBytesConfig> quantization;  // quantize plain weights while loading
   std::optional<ActivationMode> activation;        // overrides that of quantized weights
-  std::optional<DType> dtype;                      // of plain weights; absent: the file's
+  // Of plain weights, and of those to quantize before they are. Absent: the file's, but that of
+  // config.json when weights are quantized while loading.
+  std::optional<DType> dtype;
   // Of keys and values: float32, float16 or int8. Absent: float16 where `dtype`, or else that of
   // config.json, is a 16-bit one, and float32 otherwise.
   std::optional<DType> kv_cache_dtype;

@@ -15,15 +15,15 @@
 namespace nibble {
 namespace {
 
-bool is_weight_dtype(DType dtype) {
-  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
-}
-
 std::string describe(DType dtype, const Shape& shape) {
   return fmt::format("{} {}", torch_name(dtype), to_string(shape));
 }
 
 }  // namespace
+
+bool is_held(DType dtype) {
+  return dtype == DType::kF32 || dtype == DType::kF16 || dtype == DType::kBF16;
+}
 
 struct WeightLoader::State {
   const Checkpoint* checkpoint = nullptr;  // null: recording
@@ -84,7 +84,7 @@ struct WeightLoader::State {
 
   Tensor dense_matrix(const std::string& name, int64_t rows, int64_t cols) {
     const Tensor tensor = floats(name, {rows, cols});
-    const DType kept = is_weight_dtype(tensor.dtype()) ? tensor.dtype() : DType::kF32;
+    const DType kept = is_held(tensor.dtype()) ? tensor.dtype() : DType::kF32;
     return to_dtype(tensor, options.dtype.value_or(kept));
   }
 
@@ -132,7 +132,7 @@ struct WeightLoader::State {
 WeightLoader::WeightLoader(const Checkpoint& checkpoint, Backend& backend, ThreadPool& pool,
                            LoadOptions options)
     : WeightLoader(std::move(options)) {
-  if (state_->options.dtype && !is_weight_dtype(*state_->options.dtype)) {
+  if (state_->options.dtype && !is_held(*state_->options.dtype)) {
     throw Error("weights cannot be held in this dtype")
         .expected("float32, float16 or bfloat16")
         .got(std::string(torch_name(*state_->options.dtype)));

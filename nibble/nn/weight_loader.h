@@ -31,6 +31,10 @@ struct ModuleInfo {
   std::string tied_to;       // shares the weight of this module ("" if its own)
 };
 
+// Whether weights are held in this dtype: float32, float16 and bfloat16. Others are cast on
+// loading.
+bool is_held(DType dtype);
+
 struct LoadOptions {
   // Quantizes plain Linear modules while loading; null leaves them as they are.
   const Scheme* quantize_with = nullptr;

@@ -105,13 +105,6 @@ class Selection {
   std::string blocks_;  // with a dot at its end
 };
 
-// Whether the class keeps this parameter in float32.
-bool kept_in_fp32(const ModelOutline& outline, const std::string& name) {
-  return std::ranges::any_of(outline.keep_in_fp32, [&](const std::string& part) {
-    return name.find(part) != std::string::npos;
-  });
-}
-
 MeasuredModule measure_plain(const OutlineModule& module, DType dtype) {
   MeasuredModule measured;
   measured.dtype = module.dtype.value_or(dtype);
@@ -158,7 +151,7 @@ MeasuredModel measure(const ModelOutline& outline, DType dtype,
   for (const OutlineModule& module : outline.modules) {
     const bool could = selection && selection->could_convert(module);
     const bool converts = selection && selection->converts(module);
-    const bool fp32 = keep_fp32 && kept_in_fp32(outline, module.path);
+    const bool fp32 = keep_fp32 && outline.keeps_in_fp32(module.path);
     model.modules.push_back(converts ? measure_packed(module, dtype, *quantization)
                                      : measure_plain(module, fp32 ? DType::kF32 : dtype));
     model.linear_modules += could ? 1 : 0;

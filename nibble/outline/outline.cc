@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/outline/outline.h"
 
+#include <algorithm>
+
 namespace nibble {
 
 ModelNames ModelOutline::names() const {
@@ -23,6 +25,11 @@ ModelNames ModelOutline::names() const {
     }
   }
   return names;
+}
+
+bool ModelOutline::keeps_in_fp32(const std::string& name) const {
+  return std::ranges::any_of(
+      keep_in_fp32, [&](const std::string& part) { return name.find(part) != std::string::npos; });
 }
 
 }  // namespace nibble

@@ -48,6 +48,8 @@ struct ModelOutline {
   std::string main_input = "input_ids";
 
   ModelNames names() const;  // for the automatic skip list
+  // Whether the class keeps the parameter of this name in float32 in a float16 model.
+  bool keeps_in_fp32(const std::string& name) const;
 };
 
 // From a whole config.json; `file` is named in errors. The class is the first of "architectures",

@@ -79,8 +79,10 @@ constexpr std::array<Ending, 10> kEndings = {{
 }};
 
 Head head_of(const std::string& architecture, const std::string& file) {
+  // GPT-2's with a second head ends as a bare model does.
+  const bool two_heads = architecture.ends_with("DoubleHeadsModel");
   for (const Ending& ending : kEndings) {
-    if (architecture.ends_with(ending.text)) return ending.head;
+    if (!two_heads && architecture.ends_with(ending.text)) return ending.head;
   }
   throw Error("this class of model is not described")
       .file(file)

@@ -76,7 +76,8 @@ void bert_embeddings(const OutlineBuilder& at, const FamilyConfig& config, int64
   at.buffer("token_type_ids", {1, positions}, DType::kI64);
 }
 
-// The head for masked words: its matrix and its bias are both tied.
+// The head for masked words: its matrix and its bias are both tied, the bias under release 4 even
+// where the config unties the matrix.
 void bert_words(const OutlineBuilder& root, const FamilyConfig& config, const std::string& table,
                 int64_t hidden, int64_t vocab) {
   const bool roberta = config.is("roberta");
@@ -86,7 +87,7 @@ void bert_words(const OutlineBuilder& root, const FamilyConfig& config, const st
   head.norm(roberta ? "layer_norm" : "transform.LayerNorm", hidden, true);
   OutlineModule& decoder = head.linear("decoder", vocab, hidden, true);
   if (config.tied()) decoder.tied_to = table + ".weight";
-  decoder.bias_tied_to = head.path("bias");
+  if (config.tied() || config.v4()) decoder.bias_tied_to = head.path("bias");
   root.outline().output_embeddings = head.path("decoder");
 }
 

@@ -66,6 +66,12 @@ HqqWeightParams read_nested(ConfigFields fields) {
   weight.read("channel_wise", params.channel_wise);
   weight.read("optimize", params.optimize);
   weight.read("round_zero", params.round_zero);
+  for (const char* key : {"scale_quant_params", "zero_quant_params"}) {
+    if (fields.has(key)) throw fields.bad(key, "null");
+  }
+  bool offload_meta = false;
+  fields.read("offload_meta", offload_meta);
+  if (offload_meta) throw fields.bad("offload_meta", "false");
   return params;
 }
 

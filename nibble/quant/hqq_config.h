@@ -38,8 +38,8 @@ struct HqqConfig {
   // view_as_float, dynamic_config). Throws Error with the key for a wrong type, bits that hqq does
   // not have, a group size that is no multiple of 8, an axis other than 0 and 1, and in
   // dynamic_config for a key that hqq does not know, or none at all. Stricter than hqq where it
-  // finds out only when it quantizes: group sizes below 8, any axis in dynamic_config. Also refused
-  // there: quantized scales and zeros, which hqq itself gave up.
+  // finds out only when it quantizes: group sizes below 8, any axis in dynamic_config. Also
+  // refused: quantized and offloaded scales and zeros, which hqq gave up and cannot save.
   static HqqConfig from_json(const nlohmann::ordered_json& object, const std::string& file);
   nlohmann::ordered_json to_json() const;
 

@@ -121,6 +121,25 @@ TEST(ConvertModel, CastsEightBitFloatsToo) {
   }
 }
 
+TEST(ConvertModel, Float16LeavesInFloat32WhatTheClassKeepsThere) {
+  testing::ScratchFolder folder;
+  const std::string block = "encoder.block.0.layer.1.DenseReluDense.";
+  CheckpointWriter writer(folder / "t5", {});
+  for (const char* name : {"wi.weight", "wo.weight"}) {
+    writer.add(block + name, to_dtype(Tensor::from<float>({1.0f, 2.0f}, {1, 2}), DType::kBF16));
+  }
+  writer.add_file("config.json", R"({"model_type": "t5"})");
+  writer.commit();
+  const auto dtypes = [&](DType dtype) {
+    fs::remove_all(folder / "out");
+    convert(folder / "t5", folder / "out", dtype);
+    const Checkpoint out = Checkpoint::open(folder / "out");
+    return std::pair(out.info(block + "wi.weight").dtype, out.info(block + "wo.weight").dtype);
+  };
+  EXPECT_EQ(dtypes(DType::kF16), std::pair(DType::kF16, DType::kF32));
+  EXPECT_EQ(dtypes(DType::kBF16), std::pair(DType::kBF16, DType::kBF16));
+}
+
 TEST(ConvertModel, APickledModelIsQuantizedLikeItsSafetensors) {
   testing::ScratchFolder folder;
   ThreadPool pool(1);

@@ -5,6 +5,7 @@
 
 #include <cstring>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "nibble/base/atomic_file.h"
@@ -12,6 +13,7 @@
 #include "nibble/convert/convert_model.h"
 #include "nibble/io/checkpoint.h"
 #include "nibble/io/json_file.h"
+#include "nibble/models/open_model.h"
 #include "nibble/quant/registry.h"
 #include "tests/generate/tiny_model.h"
 
@@ -111,6 +113,39 @@ TEST_F(QuantizeModelTest, LeavesSkippedModulesAndTheHeadAlone) {
   EXPECT_TRUE(packed.contains("model.layers.0.mlp.up_proj.SCB"));
   EXPECT_EQ(read_json_file(packed_ / "config.json")["quantization_config"]["llm_int8_skip_modules"],
             (nlohmann::ordered_json{"lm_head", "down_proj"}));
+}
+
+TEST_F(QuantizeModelTest, LoadsInTheDtypeOfTheConfigFirst) {
+  auto json = read_json_file(source_ / "config.json");
+  json["dtype"] = "float16";  // the file has float32
+  write_file_atomically(source_ / "config.json", format_json(json));
+  const BitsAndBytesConfig config = config_of("nf4");
+  quantize(config);
+  const auto scheme = make_scheme(config);
+  const Checkpoint plain = Checkpoint::open(source_), packed = Checkpoint::open(packed_);
+  for (const std::string& name : plain.names()) {
+    const Tensor half = to_dtype(plain.tensor(name), DType::kF16);
+    if (name.find("proj") == std::string::npos) {
+      EXPECT_TRUE(same_bytes(packed.tensor(name), half)) << name;
+      continue;
+    }
+    const std::string module = name.substr(0, name.size() - std::string(".weight").size());
+    for (const NamedTensor& part : scheme->save(scheme->quantize(half, pool_), module)) {
+      EXPECT_TRUE(same_bytes(packed.tensor(part.name), part.tensor)) << part.name;
+    }
+  }
+
+  OpenOptions options;
+  options.quantization = config;
+  const OpenedModel on_the_fly = open_model(source_, options), stored = open_model(packed_);
+  EXPECT_EQ(on_the_fly.memory_footprint, stored.memory_footprint);
+  std::map<std::string, Tensor> values;
+  stored.model->visit([&](const std::string& path, const Linear& linear) {
+    values.emplace(path, linear.weight().weight().dequantize());
+  });
+  on_the_fly.model->visit([&](const std::string& path, const Linear& linear) {
+    EXPECT_TRUE(same_bytes(linear.weight().weight().dequantize(), values.at(path))) << path;
+  });
 }
 
 TEST_F(QuantizeModelTest, RefusesAQuantizedModel) {

@@ -105,6 +105,23 @@ TEST(TorchFile, ReadsWhatPython2AndOldTorchWrote) {
   EXPECT_EQ(file.tensor(file.tensors()[0]).data<int32_t>()[0], 12);
 }
 
+TEST(TorchFile, PassesOverPlainValuesBesideTheTensors) {
+  ScratchFolder folder;
+  const std::string values[] = {
+      testing::global("collections", "Counter") + '(' + '}' + testing::text("a") + "K\x02stR",
+      testing::global("torch.serialization", "_get_layout") + '(' + testing::text("torch.strided") +
+          "tR",
+      testing::global("__builtin__", "bytes") + ")R",
+  };
+  for (const std::string& value : values) {
+    const std::string pickle =
+        std::string("\x80\x02}(") + testing::text("beside") + value + testing::text("w") +
+        testing::tensor(testing::storage("ByteStorage", 2), 0, {2}, {1}) + "u.";
+    write_file(folder / "f.bin", testing::torch_zip(pickle, "ab"));
+    EXPECT_EQ(names_of(TorchFile::open(folder / "f.bin")), (std::vector<std::string>{"w"}));
+  }
+}
+
 TEST(TorchFile, OfAKeyThatComesTwiceTheLastValueCounts) {
   ScratchFolder folder;
   const std::string on = testing::storage("ByteStorage", 4);

@@ -34,7 +34,7 @@ TEST(ModelConfig, FillsInTheDefaultsOfTransformers) {
   EXPECT_EQ(llama.sliding_window, (std::vector<int64_t>{0, 0, 0}));
   EXPECT_EQ(llama.rope.rope_type, "default");
   EXPECT_EQ(llama.rope.rope_theta, 10000.0);
-  EXPECT_EQ(llama.dtype, DType::kF32);
+  EXPECT_EQ(llama.dtype, std::nullopt);
   EXPECT_FALSE(llama.tie_word_embeddings || llama.attention_bias || llama.mlp_bias ||
                llama.qkv_bias || llama.qk_norm);
   EXPECT_TRUE(llama.quantization.is_null());

@@ -140,6 +140,23 @@ TEST(Conversion, KeepsModulesInFloat32ByTheRulesOfEachRelease) {
   EXPECT_EQ(wo_dtype(HfRelease::kV4, DType::kBF16, kInt8), DType::kF32);
 }
 
+TEST(Outline, AnUntiedMaskedLmHasTwoBiasesUnderRelease5) {
+  for (const char* type : {"bert", "roberta"}) {
+    const auto parameters = [&](bool tied, HfRelease release) {
+      const Json config = {{"model_type", type},
+                           {"vocab_size", 200},
+                           {"hidden_size", 64},
+                           {"num_hidden_layers", 1},
+                           {"tie_word_embeddings", tied}};
+      return measure(outline_of(config, "config.json", release), DType::kF32, nullptr, release)
+          .parameters;
+    };
+    constexpr int64_t kMatrix = 200 * 64;
+    EXPECT_EQ(parameters(false, HfRelease::kV5) - parameters(true, HfRelease::kV5), kMatrix + 200);
+    EXPECT_EQ(parameters(false, HfRelease::kV4) - parameters(true, HfRelease::kV4), kMatrix);
+  }
+}
+
 TEST(PlainDtype, IsFloat16UnderRelease4WhenQuantized) {
   const auto bf16 = DType::kBF16;
   EXPECT_EQ(plain_dtype(std::nullopt, bf16, true, HfRelease::kV5), bf16);
@@ -160,6 +177,9 @@ TEST(Outline, RefusesWithOneClearLine) {
       {{{"model_type", "llama"}, {"architectures", {"LlamaForWaffles"}}},
        "this class of model is not described: expected ...ForCausalLM, ...Model or the like, got "
        "LlamaForWaffles"},
+      {{{"model_type", "gpt2"}, {"architectures", {"GPT2DoubleHeadsModel"}}},
+       "this class of model is not described: expected ...ForCausalLM, ...Model or the like, got "
+       "GPT2DoubleHeadsModel"},
       {{{"model_type", "llama"}, {"architectures", {"LlamaForMaskedLM"}}},
        "this class is not described for its model_type: got model_type llama"},
       {{{"model_type", "llama"}, {"hidden_size", "wide"}},

@@ -98,6 +98,13 @@ TEST(QuantizationConfig, RefusesWithFileAndKey) {
       {R"({"quant_method": "hqq", "quant_config": {"weight_quant_params": {"group_size": 12}}})",
        "quantization_config has a bad 'quant_config.weight_quant_params.group_size': expected a "
        "multiple of 8 or null, got 12"},
+      {R"({"quant_method": "hqq", "quant_config": {"weight_quant_params": {},
+           "zero_quant_params": {"nbits": 8}}})",
+       "quantization_config has a bad 'quant_config.zero_quant_params': expected null, got "
+       "{\"nbits\":8}"},
+      {R"({"quant_method": "hqq", "quant_config": {"weight_quant_params": {},
+           "offload_meta": true}})",
+       "quantization_config has a bad 'quant_config.offload_meta': expected false, got true"},
       {R"({"quant_method": "hqq", "quant_config": {"self_attn.q_proj": 4}})",
        "'quant_config.self_attn.q_proj' of quantization_config is not an object: got 4"},
       {R"({"quant_method": "hqq", "skip_modules": "lm_head"})",
