@@ -20,7 +20,7 @@
 namespace nibble::cli {
 namespace {
 
-enum class Method : uint8_t { kBitsAndBytes, kGptq, kAwq };
+enum class Method : uint8_t { kBitsAndBytes, kGptq, kAwq, kEetq };
 
 struct NamedScheme {
   const char* name;
@@ -28,11 +28,12 @@ struct NamedScheme {
 };
 
 // "rtn", round to nearest, is what gptq does as long as no text is given to calibrate with.
-constexpr std::array<NamedScheme, 6> kSchemes = {{{"nf4", Method::kBitsAndBytes},
+constexpr std::array<NamedScheme, 7> kSchemes = {{{"nf4", Method::kBitsAndBytes},
                                                   {"fp4", Method::kBitsAndBytes},
                                                   {"int8", Method::kBitsAndBytes},
                                                   {"gptq", Method::kGptq},
                                                   {"awq", Method::kAwq},
+                                                  {"eetq", Method::kEetq},
                                                   {"rtn", Method::kGptq}}};
 
 struct QuantizeOptions {
@@ -61,6 +62,7 @@ Method method_of(const std::string& scheme) {
 
 void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
   const bool bnb = method == Method::kBitsAndBytes, four_bits = bnb && options.scheme != "int8";
+  const bool groups = method == Method::kGptq || method == Method::kAwq;
   const auto only_for = [&](bool given, const char* option, bool fits) {
     if (given && !fits) {
       throw UsageError(fmt::format("{} does not go with --scheme {}", option, options.scheme));
@@ -72,10 +74,10 @@ void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
   only_for(!options.quant_storage.empty(), "--bnb-4bit-quant-storage", four_bits);
   only_for(options.threshold.has_value(), "--llm-int8-threshold", bnb && !four_bits);
   only_for(options.skip_modules.has_value(), "--llm-int8-skip-modules", method != Method::kGptq);
-  only_for(options.bits.has_value(), "--bits", !bnb);
-  only_for(options.group_size.has_value(), "--group-size", !bnb);
-  only_for(options.sym.has_value(), options.sym.value_or(true) ? "--sym" : "--no-sym", !bnb);
-  only_for(!options.format.empty(), "--format", !bnb);
+  only_for(options.bits.has_value(), "--bits", groups);
+  only_for(options.group_size.has_value(), "--group-size", groups);
+  only_for(options.sym.has_value(), options.sym.value_or(true) ? "--sym" : "--no-sym", groups);
+  only_for(!options.format.empty(), "--format", groups);
 }
 
 BitsAndBytesConfig bnb_config(const QuantizeOptions& options) {
@@ -130,6 +132,11 @@ std::unique_ptr<Scheme> scheme_of(const QuantizeOptions& options) {
         return make_scheme(gptq_config(options), "");
       case Method::kAwq:
         return make_scheme(awq_config(options), "");
+      case Method::kEetq: {
+        EetqConfig config;
+        config.modules_to_not_convert = options.skip_modules;
+        return make_scheme(config, "");
+      }
     }
   } catch (const Error& error) {
     throw UsageError(error.what());
@@ -158,7 +165,8 @@ void add_quantize_command(CLI::App& app) {
   command->footer(
       "\nnf4 and fp4 are bitsandbytes' 4-bit types, int8 is LLM.int8(). gptq and awq are the "
       "formats of\n"
-      "these names, with codes rounded to nearest; rtn is another name of gptq. Linear layers are\n"
+      "these names, with codes rounded to nearest; rtn is another name of gptq; eetq is int8\n"
+      "with float activations. Linear layers are\n"
       "quantized, the output head and embeddings stay. transformers loads the result as it is.\n\n"
       "Examples:\n"
       "  nibble quantize model model-nf4 --scheme nf4 --double-quant\n"
@@ -167,7 +175,8 @@ void add_quantize_command(CLI::App& app) {
       "  nibble quantize model model-gptq --scheme gptq --bits 4 --group-size 128\n");
   command->add_option("source", options->source, "Model folder to read")->required();
   command->add_option("destination", options->destination, "Model folder to write")->required();
-  command->add_option("--scheme", options->scheme, "nf4, fp4, int8, gptq, awq or rtn")->required();
+  command->add_option("--scheme", options->scheme, "nf4, fp4, int8, gptq, awq, eetq or rtn")
+      ->required();
   command->add_flag("--double-quant,--bnb-4bit-use-double-quant", options->double_quant,
                     "4 bits: quantize the scales too, 4.13 bits per weight instead of 4.5");
   command->add_option("--block-size", options->block_size,

@@ -8,6 +8,7 @@
 #include "nibble/base/error.h"
 #include "nibble/quant/awq.h"
 #include "nibble/quant/bnb4.h"
+#include "nibble/quant/eetq.h"
 #include "nibble/quant/gptq.h"
 #include "nibble/quant/llm_int8.h"
 
@@ -22,6 +23,9 @@ std::unique_ptr<Scheme> make_scheme(const QuantizationConfig& config, const std:
       return std::make_unique<GptqScheme>(*gptq);
     }
     if (const auto* awq = std::get_if<AwqConfig>(&config)) return std::make_unique<AwqScheme>(*awq);
+    if (const auto* eetq = std::get_if<EetqConfig>(&config)) {
+      return std::make_unique<EetqScheme>(*eetq);
+    }
   } catch (Error& error) {
     throw error.file(source);
   }

@@ -197,7 +197,7 @@ def packed_weights():
 
 
 def group_packings():
-    """Modules [64, 64] of GPTQ and AWQ in groups of 32 (see packed_weights.cc)."""
+    """Modules [64, 64] of GPTQ and AWQ in groups of 32, and of EETQ (see packed_weights.cc)."""
     def words(*shape):
         count = shape[0] * shape[1]
         return "I32", list(shape), struct.pack(f"<{count}I", *(0x76543210 + i for i in range(count)))
@@ -219,6 +219,9 @@ def group_packings():
     yield file_bytes.safetensors({
         "m.qweight": ("I16", [16, 64], bytes(range(256)) * 8), "m.qzeros": halves(32, 64),
         "m.scales": halves(32, 64)})
+    yield file_bytes.safetensors({
+        "m.weight": ("I8", [64, 64], bytes(range(256)) * 16), "m.weight_layout": ("U8", [], b"K"),
+        "m.weight_scales": ("F16", [64], b"\0\x3c" * 64)})
 
 
 def pickle_seeds():

@@ -33,15 +33,16 @@ const std::vector<std::unique_ptr<Scheme>>& schemes() {
       config.bnb_4bit_quant_type = type;
       list.push_back(make_scheme(config));
     }
-    for (const char* packing : {R"({"quant_method": "gptq", "bits": 4, "group_size": 32})",
-                                R"({"quant_method": "gptq", "bits": 3, "group_size": 32,
+    for (const char* packing :
+         {R"({"quant_method": "gptq", "bits": 4, "group_size": 32})",
+          R"({"quant_method": "gptq", "bits": 3, "group_size": 32,
                                     "sym": false})",
-                                R"({"quant_method": "marlin", "bits": 4, "group_size": 64})",
-                                R"({"quant_method": "awq", "group_size": 32})",
-                                R"({"quant_method": "awq", "group_size": 32, "version": "gemv"})",
-                                R"({"quant_method": "awq", "group_size": 32,
+          R"({"quant_method": "marlin", "bits": 4, "group_size": 64})",
+          R"({"quant_method": "awq", "group_size": 32})",
+          R"({"quant_method": "awq", "group_size": 32, "version": "gemv"})",
+          R"({"quant_method": "awq", "group_size": 32,
                                     "version": "gemv_fast"})",
-                                R"({"quant_method": "awq", "version": "marlin"})"}) {
+          R"({"quant_method": "awq", "version": "marlin"})", R"({"quant_method": "eetq"})"}) {
       list.push_back(make_scheme(nlohmann::ordered_json::parse(packing), ""));
     }
     return list;
