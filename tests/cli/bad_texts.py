@@ -235,8 +235,8 @@ OPTIONS = [
          "--max-shard-size: expected a size such as 5GB, 200MB or 1GiB, got 'big'; see `nibble "
          "convert --help`", code=2),
     Case("an unknown scheme", "quantize model out --scheme int3", nothing,
-         "--scheme: there is no 'int3'; this version has nf4, fp4, int8, gptq, awq, eetq, rtn; "
-         "see `nibble quantize --help`", code=2),
+         "--scheme: there is no 'int3'; this version has nf4, fp4, int8, gptq, awq, eetq, hqq, "
+         "rtn; see `nibble quantize --help`", code=2),
     Case("another number of bits per block", QUANTIZE + " --block-size 60", nothing,
          "block size is not one of bitsandbytes: expected 32, 64, 128, 256, 512, 1024, 2048 or "
          "4096, got 60; see `nibble quantize --help`", code=2),

@@ -354,6 +354,28 @@ GROUPS = [
         "awq/model.safetensors: tensor 'model.layers.0.self_attn.q_proj.qweight': this matrix "
         "cannot be packed for gemv: expected a group size of 32, 64, or 128 and more, got [16, "
         "16] in groups of 16"),
+    Case("eetq: an order of bytes that is not known", "run eetq -p a --quiet",
+         weights(lambda t: t.update({UP_PROJ + "weight_layout": ("U8", [], b"Z")}), "eetq"),
+         "eetq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight_layout': the order "
+         "of bytes is not known, or not for this shape: expected 0 (plain) or 75 (Turing to "
+         "Ada, multiples of 64), got 90 for [32, 16]"),
+    Case("eetq: codes of another shape", "run eetq -p a --quiet",
+         weights(lambda t: t.update({UP: zeros("I8", [32, 16])}), "eetq"),
+         "eetq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': tensor has the "
+         "wrong dtype or shape: expected int8 [16, 32], got int8 [32, 16]"),
+    Case("hqq: groups that do not exist", "run hqq -p a --quiet",
+         weights(lambda t: t.update({UP_PROJ + "group_size": zeros("I32", [])}), "hqq"),
+         "hqq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.W_q': groups do not fit the "
+         "weight: expected groups that divide a row (axis 1) or the rows (axis 0), got [32, 16] "
+         "in groups of 0 along axis 1"),
+    Case("hqq: codes of another number of bits", "run hqq -p a --quiet",
+         weights(lambda t: t.update({UP_PROJ + "nbits": ("I32", [], b"\x08\0\0\0")}), "hqq"),
+         "hqq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.W_q': tensor has the wrong "
+         "dtype or shape: expected uint8 [32, 16], got uint8 [16, 16]"),
+    Case("hqq: no zeros", "run hqq -p a --quiet",
+         weights(lambda t: t.pop(UP_PROJ + "zero"), "hqq"),
+         "hqq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.zero': no such tensor; the "
+         "closest name is 'model.layers.0.mlp.down_proj.zero'"),
     Case("awq: three bits to AWQ", "convert gptq out --to awq-gemm --quiet",
          config("gptq", quantization_config={"quant_method": "gptq", "bits": 3}),
         "gptq/config.json: AWQ files have codes of 4 bits: expected 4, got 3"),

@@ -287,7 +287,8 @@ class Files(CliTest):
             ("gptq", ["--bits", "8", "--group-size", "-1"], "gptq"), ("rtn", [], "gptq"),
             ("gptq", ["--format", "marlin"], "marlin"), ("awq", [], "gemm"),
             ("awq", ["--format", "gemv"], "gemv"), ("awq", ["--format", "gemv_fast"], "gemv_fast"),
-            ("awq", ["--format", "llm-awq"], "llm-awq"), ("awq", ["--format", "marlin"], "marlin"), ("eetq", [], None),
+            ("awq", ["--format", "llm-awq"], "llm-awq"), ("awq", ["--format", "marlin"], "marlin"),
+            ("eetq", [], None), ("hqq", [], None), ("hqq", ["--bits", "3"], None),
         ]:
             with self.subTest(scheme=scheme, options=options):
                 folder = self.folder / "groups"

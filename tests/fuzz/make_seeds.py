@@ -197,7 +197,7 @@ def packed_weights():
 
 
 def group_packings():
-    """Modules [64, 64] of GPTQ and AWQ in groups of 32, and of EETQ (see packed_weights.cc)."""
+    """Modules [64, 64] of GPTQ and AWQ in groups of 32, of EETQ and HQQ (packed_weights.cc)."""
     def words(*shape):
         count = shape[0] * shape[1]
         return "I32", list(shape), struct.pack(f"<{count}I", *(0x76543210 + i for i in range(count)))
@@ -222,6 +222,15 @@ def group_packings():
     yield file_bytes.safetensors({
         "m.weight": ("I8", [64, 64], bytes(range(256)) * 16), "m.weight_layout": ("U8", [], b"K"),
         "m.weight_scales": ("F16", [64], b"\0\x3c" * 64)})
+    for axis, bits, codes in ((0, 4, ("U8", [16, 128], bytes(range(256)) * 8)),
+                              (1, 3, words(13, 32))):
+        groups = [1, 128] if axis == 0 else [128, 1]
+        yield file_bytes.safetensors({
+            "m.W_q": codes, "m.scale": halves(*groups), "m.zero": halves(*groups),
+            "m.shape": ("I64", [2], struct.pack("<2q", 64, 64)),
+            "m.nbits": ("I32", [], struct.pack("<i", bits)),
+            "m.axis": ("I32", [], struct.pack("<i", axis)),
+            "m.group_size": ("I32", [], struct.pack("<i", 32))})
 
 
 def pickle_seeds():

@@ -33,16 +33,16 @@ const std::vector<std::unique_ptr<Scheme>>& schemes() {
       config.bnb_4bit_quant_type = type;
       list.push_back(make_scheme(config));
     }
-    for (const char* packing :
-         {R"({"quant_method": "gptq", "bits": 4, "group_size": 32})",
-          R"({"quant_method": "gptq", "bits": 3, "group_size": 32,
+    for (const char* packing : {R"({"quant_method": "gptq", "bits": 4, "group_size": 32})",
+                                R"({"quant_method": "gptq", "bits": 3, "group_size": 32,
                                     "sym": false})",
-          R"({"quant_method": "marlin", "bits": 4, "group_size": 64})",
-          R"({"quant_method": "awq", "group_size": 32})",
-          R"({"quant_method": "awq", "group_size": 32, "version": "gemv"})",
-          R"({"quant_method": "awq", "group_size": 32,
+                                R"({"quant_method": "marlin", "bits": 4, "group_size": 64})",
+                                R"({"quant_method": "awq", "group_size": 32})",
+                                R"({"quant_method": "awq", "group_size": 32, "version": "gemv"})",
+                                R"({"quant_method": "awq", "group_size": 32,
                                     "version": "gemv_fast"})",
-          R"({"quant_method": "awq", "version": "marlin"})", R"({"quant_method": "eetq"})"}) {
+                                R"({"quant_method": "awq", "version": "marlin"})",
+                                R"({"quant_method": "eetq"})", R"({"quant_method": "hqq"})"}) {
       list.push_back(make_scheme(nlohmann::ordered_json::parse(packing), ""));
     }
     return list;
@@ -54,7 +54,7 @@ const std::vector<std::unique_ptr<Scheme>>& schemes() {
 std::set<std::string> modules_of(const Checkpoint& checkpoint) {
   std::set<std::string> modules;
   for (const std::string& name : checkpoint.names()) {
-    for (const std::string_view suffix : {".weight", ".qweight", ".B"}) {
+    for (const std::string_view suffix : {".weight", ".qweight", ".B", ".W_q"}) {
       if (name.ends_with(suffix)) modules.insert(name.substr(0, name.size() - suffix.size()));
     }
   }
