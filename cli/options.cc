@@ -100,7 +100,8 @@ CLI::Option* add_skip_modules_option(CLI::App& command,
     std::erase(*modules, "");
   };
   return command
-      .add_option_function<std::vector<std::string>>("--llm-int8-skip-modules", set, description)
+      .add_option_function<std::vector<std::string>>(
+          "--llm-int8-skip-modules,--modules-to-not-convert", set, description)
       ->delimiter(',')
       ->allow_extra_args(false);
 }

@@ -20,7 +20,22 @@
 namespace nibble::cli {
 namespace {
 
-constexpr std::array<const char*, 3> kSchemes = {"nf4", "fp4", "int8"};
+enum class Method : uint8_t { kBitsAndBytes, kGptq, kAwq, kEetq, kHqq };
+
+struct NamedScheme {
+  const char* name;
+  Method method;
+};
+
+// "rtn", round to nearest, is what gptq does as long as no text is given to calibrate with.
+constexpr std::array<NamedScheme, 8> kSchemes = {{{"nf4", Method::kBitsAndBytes},
+                                                  {"fp4", Method::kBitsAndBytes},
+                                                  {"int8", Method::kBitsAndBytes},
+                                                  {"gptq", Method::kGptq},
+                                                  {"awq", Method::kAwq},
+                                                  {"eetq", Method::kEetq},
+                                                  {"hqq", Method::kHqq},
+                                                  {"rtn", Method::kGptq}}};
 
 struct QuantizeOptions {
   std::string source, destination, scheme;
@@ -29,16 +44,27 @@ struct QuantizeOptions {
   std::optional<float> threshold;
   std::optional<std::vector<std::string>> skip_modules;
   std::string compute_dtype, quant_storage;
+  std::optional<int64_t> bits, group_size;
+  std::optional<bool> sym;
+  std::string format;
   OutputOptions output;
   CommonOptions common;
 };
 
-BitsAndBytesConfig bnb_config(const QuantizeOptions& options) {
-  if (std::find(kSchemes.begin(), kSchemes.end(), options.scheme) == kSchemes.end()) {
-    throw UsageError(fmt::format("--scheme: there is no '{}'; this version has {}", options.scheme,
-                                 fmt::join(kSchemes, ", ")));
+Method method_of(const std::string& scheme) {
+  for (const NamedScheme& known : kSchemes) {
+    if (scheme == known.name) return known.method;
   }
-  const bool four_bits = options.scheme != "int8";
+  std::vector<const char*> names;
+  for (const NamedScheme& known : kSchemes) names.push_back(known.name);
+  throw UsageError(fmt::format("--scheme: there is no '{}'; this version has {}", scheme,
+                               fmt::join(names, ", ")));
+}
+
+void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
+  const bool bnb = method == Method::kBitsAndBytes, four_bits = bnb && options.scheme != "int8";
+  const bool packed = method == Method::kGptq || method == Method::kAwq;
+  const bool groups = packed || method == Method::kHqq;
   const auto only_for = [&](bool given, const char* option, bool fits) {
     if (given && !fits) {
       throw UsageError(fmt::format("{} does not go with --scheme {}", option, options.scheme));
@@ -48,8 +74,16 @@ BitsAndBytesConfig bnb_config(const QuantizeOptions& options) {
   only_for(options.block_size.has_value(), "--block-size", four_bits);
   only_for(!options.compute_dtype.empty(), "--bnb-4bit-compute-dtype", four_bits);
   only_for(!options.quant_storage.empty(), "--bnb-4bit-quant-storage", four_bits);
-  only_for(options.threshold.has_value(), "--llm-int8-threshold", !four_bits);
+  only_for(options.threshold.has_value(), "--llm-int8-threshold", bnb && !four_bits);
+  only_for(options.skip_modules.has_value(), "--llm-int8-skip-modules", method != Method::kGptq);
+  only_for(options.bits.has_value(), "--bits", groups);
+  only_for(options.group_size.has_value(), "--group-size", groups);
+  only_for(options.sym.has_value(), options.sym.value_or(true) ? "--sym" : "--no-sym", packed);
+  only_for(!options.format.empty(), "--format", packed);
+}
 
+BitsAndBytesConfig bnb_config(const QuantizeOptions& options) {
+  const bool four_bits = options.scheme != "int8";
   BitsAndBytesConfig config;
   config.load_in_4bit = four_bits;
   config.load_in_8bit = !four_bits;
@@ -64,16 +98,67 @@ BitsAndBytesConfig bnb_config(const QuantizeOptions& options) {
   if (!options.quant_storage.empty()) {
     config.bnb_4bit_quant_storage = parse_storage_dtype(options.quant_storage);
   }
-  try {
-    config.validate();
-  } catch (const Error& error) {
-    throw UsageError(error.what());
-  }
+  config.validate();
   return config;
 }
 
+// Asymmetric zeros are stored as they are, which all readers of gptq_v2 understand alike.
+QuantizationConfig gptq_config(const QuantizeOptions& options) {
+  GptqConfig config;
+  config.bits = options.bits.value_or(config.bits);
+  config.group_size = options.group_size.value_or(config.group_size);
+  config.sym = options.sym.value_or(true);
+  config.format = !options.format.empty() ? options.format : config.sym ? "gptq" : "gptq_v2";
+  return read_quantization_config(config.to_json(), "");
+}
+
+QuantizationConfig awq_config(const QuantizeOptions& options) {
+  AwqConfig config;
+  config.bits = options.bits.value_or(config.bits);
+  config.group_size = options.group_size.value_or(config.group_size);
+  config.zero_point = !options.sym.value_or(options.format == "marlin");
+  config.modules_to_not_convert = options.skip_modules;
+  config.format = options.format.empty() ? "gemm" : options.format;
+  return read_quantization_config(config.to_json(), "");
+}
+
+QuantizationConfig hqq_config(const QuantizeOptions& options) {
+  nlohmann::ordered_json object = {{"quant_method", HqqConfig::kMethod},
+                                   {"nbits", options.bits.value_or(4)},
+                                   {"group_size", options.group_size.value_or(64)}};
+  if (options.group_size == -1) object["group_size"] = nullptr;
+  if (options.skip_modules) object["skip_modules"] = *options.skip_modules;
+  return read_quantization_config(object, "");
+}
+
+// Through the reader of config files, which checks what the user gave.
+std::unique_ptr<Scheme> scheme_of(const QuantizeOptions& options) {
+  const Method method = method_of(options.scheme);
+  refuse_what_does_not_fit(options, method);
+  try {
+    switch (method) {
+      case Method::kBitsAndBytes:
+        return make_scheme(bnb_config(options));
+      case Method::kGptq:
+        return make_scheme(gptq_config(options), "");
+      case Method::kAwq:
+        return make_scheme(awq_config(options), "");
+      case Method::kEetq: {
+        EetqConfig config;
+        config.modules_to_not_convert = options.skip_modules;
+        return make_scheme(config, "");
+      }
+      case Method::kHqq:
+        return make_scheme(hqq_config(options), "");
+    }
+  } catch (const Error& error) {
+    throw UsageError(error.what());
+  }
+  return nullptr;
+}
+
 void quantize(const QuantizeOptions& options) {
-  const std::unique_ptr<Scheme> scheme = make_scheme(bnb_config(options));
+  const std::unique_ptr<Scheme> scheme = scheme_of(options);
   const CheckpointWriterOptions writer = writer_options(options.output);
   const std::shared_ptr<ThreadPool> pool = make_pool(options.common);
   require_model_folder(options.source);
@@ -91,16 +176,20 @@ void add_quantize_command(CLI::App& app) {
   auto options = std::make_shared<QuantizeOptions>();
   CLI::App* command = app.add_subcommand("quantize", "Write a quantized copy of a model");
   command->footer(
-      "\nnf4 and fp4 are bitsandbytes' 4-bit types, int8 is LLM.int8(). Linear layers are "
-      "quantized,\n"
-      "the output head and embeddings stay. transformers loads the result as it is.\n\n"
+      "\nnf4 and fp4 are bitsandbytes' 4-bit types, int8 is LLM.int8(). gptq and awq are the "
+      "formats of\n"
+      "these names, with codes rounded to nearest; rtn is another name of gptq; eetq is int8 with\n"
+      "float activations, hqq rounds with the best zero. Linear layers are quantized, the output\n"
+      "head and embeddings stay. transformers loads the result as it is, but for marlin of awq.\n\n"
       "Examples:\n"
       "  nibble quantize model model-nf4 --scheme nf4 --double-quant\n"
       "  nibble quantize model model-int8 --scheme int8 --llm-int8-skip-modules "
-      "lm_head,down_proj\n");
+      "lm_head,down_proj\n"
+      "  nibble quantize model model-gptq --scheme gptq --bits 4 --group-size 128\n");
   command->add_option("source", options->source, "Model folder to read")->required();
   command->add_option("destination", options->destination, "Model folder to write")->required();
-  command->add_option("--scheme", options->scheme, "nf4, fp4 or int8")->required();
+  command->add_option("--scheme", options->scheme, "nf4, fp4, int8, gptq, awq, eetq, hqq or rtn")
+      ->required();
   command->add_flag("--double-quant,--bnb-4bit-use-double-quant", options->double_quant,
                     "4 bits: quantize the scales too, 4.13 bits per weight instead of 4.5");
   command->add_option("--block-size", options->block_size,
@@ -113,6 +202,16 @@ void add_quantize_command(CLI::App& app) {
       ->add_option("--llm-int8-threshold", options->threshold,
                    "int8: activations of this magnitude stay float (default 6)")
       ->check(CLI::NonNegativeNumber);
+  command->add_option("--bits", options->bits, "gptq: 2, 3, 4 or 8, hqq: 1 to 8 but 7 (default 4)");
+  command->add_option(
+      "--group-size", options->group_size,
+      "gptq, awq, hqq: inputs that share a scale, -1 for a whole row (default 128, hqq 64)");
+  command->add_flag_function(
+      "--sym,!--no-sym", [options](int64_t count) { options->sym = count > 0; },
+      "gptq, awq: zero is the middle code (default: gptq yes, awq no)");
+  command->add_option(
+      "--format", options->format,
+      "gptq: gptq, gptq_v2 or marlin; awq: gemm, gemv, gemv_fast, llm-awq or marlin");
   add_skip_modules_option(
       *command, options->skip_modules,
       "Modules to leave as they are, separated by commas (default: the output head)");

@@ -28,14 +28,16 @@ namespace fs = std::filesystem;
 struct ModelFolder {
   ModelConfig config;
   Checkpoint checkpoint;
-  std::unique_ptr<Scheme> scheme;  // null: plain
+  std::optional<QuantizationConfig> quantization;  // absent: plain
+  std::unique_ptr<Scheme> scheme;                  // of that
   std::vector<ModuleInfo> modules;
 
   static ModelFolder open(const fs::path& path) {
-    ModelFolder folder{ModelConfig::load(path), Checkpoint::open(path), nullptr, {}};
-    if (const auto quantization = find_quantization_config(path, folder.config.quantization)) {
-      folder.scheme =
-          make_scheme(*quantization, quantization_file(path, folder.config.quantization).string());
+    ModelFolder folder{ModelConfig::load(path), Checkpoint::open(path), std::nullopt, nullptr, {}};
+    folder.quantization = find_quantization_config(path, folder.config.quantization);
+    if (folder.quantization) {
+      folder.scheme = make_scheme(*folder.quantization,
+                                  quantization_file(path, folder.config.quantization).string());
     }
     folder.modules = modules_of(folder.config);
     return folder;
@@ -72,8 +74,9 @@ InspectedModule describe(const ModelFolder& folder, const ModuleInfo& info) {
   module.shape = {info.rows, info.cols};
   if (!info.tied_to.empty()) return module;
   module.parameters = info.rows * info.cols + (info.bias ? info.rows : 0);
-  module.dtype = safetensors_name(folder.checkpoint.info(info.name + ".weight").dtype);
   if (folder.is_packed(info)) module.scheme = folder.scheme->name();
+  const std::string weight = codes_tensor(folder.checkpoint, info.name);
+  module.dtype = safetensors_name(folder.checkpoint.info(weight).dtype);
   int64_t weight_bytes = 0;
   for (const std::string& name : folder.checkpoint.names()) {
     if (!belongs_to(name, info.name)) continue;
@@ -94,7 +97,9 @@ int64_t footprint(const ModelFolder& folder) {
       bytes += folder.checkpoint.info(module.name).nbytes;
       continue;
     }
-    bytes += folder.checkpoint.info(module.name + ".weight").nbytes;
+    bytes += folder.is_packed(module)
+                 ? packed_size(*folder.quantization, module.rows, module.cols).bytes
+                 : folder.checkpoint.info(module.name + ".weight").nbytes;
     if (module.bias) bytes += folder.checkpoint.info(module.name + ".bias").nbytes;
   }
   // Two float32 buffers of rotary_dim / 2: the frequencies in use and the original ones.
@@ -243,6 +248,11 @@ Inspection inspect_model(const fs::path& path, const std::optional<fs::path>& co
     if (inspection.quantization && module.kind == ModuleInfo::Kind::kLinear) {
       ++inspection.quantization->linear_modules;
       inspection.quantization->converted_modules += folder->is_packed(module) ? 1 : 0;
+    }
+  }
+  if (folder->scheme) {
+    for (std::string& remark : folder->scheme->remarks(folder->checkpoint)) {
+      inspection.quantization->notes.push_back(std::move(remark));
     }
   }
   inspection.memory_footprint = footprint(*folder);

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -100,6 +101,23 @@ std::vector<ModuleInfo> modules_of(const ModelConfig& config, LoadOptions option
 bool belongs_to(const std::string& tensor, const std::string& module) {
   return tensor.size() > module.size() + 1 && tensor.starts_with(module) &&
          tensor[module.size()] == '.';
+}
+
+std::string codes_tensor(const Checkpoint& checkpoint, const std::string& module) {
+  const std::string weight = module + ".weight", bias = module + ".bias";
+  if (checkpoint.contains(weight)) return weight;
+  const std::vector<std::string>& names = checkpoint.names();  // sorted
+  std::string largest = weight;
+  int64_t most = -1;
+  for (auto it = std::ranges::lower_bound(names, module + '.');
+       it != names.end() && belongs_to(*it, module); ++it) {
+    const int64_t bytes = checkpoint.info(*it).nbytes;
+    if (*it == bias || bytes <= most) continue;
+    largest = *it;
+    most = bytes;
+  }
+  checkpoint.info(largest);  // throws
+  return largest;
 }
 
 }  // namespace nibble

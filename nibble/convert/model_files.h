@@ -49,4 +49,9 @@ std::vector<ModuleInfo> modules_of(const ModelConfig& config, LoadOptions option
 // True when `tensor` is one of `module`: its weight, bias or side tensors.
 bool belongs_to(const std::string& tensor, const std::string& module);
 
+// The tensor that holds the codes of a packed module, or a plain module's weight: ".weight" where
+// there is one, else the largest but for the bias, whatever its packing calls it. Throws Error when
+// the module has none.
+std::string codes_tensor(const Checkpoint& checkpoint, const std::string& module);
+
 }  // namespace nibble

@@ -19,6 +19,10 @@ std::string describe(DType dtype, const Shape& shape) {
   return fmt::format("{} {}", torch_name(dtype), to_string(shape));
 }
 
+bool is_all_zero(const Tensor& tensor) {
+  return std::ranges::all_of(tensor.bytes(), [](std::byte byte) { return byte == std::byte{0}; });
+}
+
 }  // namespace
 
 bool is_held(DType dtype) {
@@ -40,13 +44,15 @@ struct WeightLoader::State {
     if (used.insert(name).second && options.progress) options.progress->advance(1, name);
   }
 
-  // Every tensor below `module`: the parts of a packed weight.
-  void use_all(const std::string& module) {
-    const std::string prefix = module + '.';
+  // Every tensor below `module`: the parts of a packed weight, and a bias of zeros, which AutoGPTQ
+  // stores for every module.
+  void use_all(const std::string& module, bool has_bias) {
+    const std::string prefix = module + '.', bias = prefix + "bias";
+    if (!has_bias && checkpoint->contains(bias) && is_all_zero(checkpoint->tensor(bias))) use(bias);
     const std::vector<std::string>& names = checkpoint->names();  // sorted
     for (auto it = std::ranges::lower_bound(names, prefix);
          it != names.end() && it->starts_with(prefix); ++it) {
-      if (*it != prefix + "bias") use(*it);
+      if (*it != bias) use(*it);
     }
   }
 
@@ -167,7 +173,7 @@ std::shared_ptr<const PreparedWeight> WeightLoader::linear(std::string_view name
   if (!state_->checkpoint) return nullptr;
   if (state_->is_packed(module)) {
     Weight weight = state_->options.packed_with->load(*state_->checkpoint, module, rows, cols);
-    state_->use_all(module);
+    state_->use_all(module, bias);
     return state_->prepare(std::move(weight));
   }
   const std::string tensor = module + ".weight";

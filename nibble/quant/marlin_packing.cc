@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 
 #include "nibble/quant/affine_packing.h"
 
@@ -16,7 +17,7 @@ constexpr int64_t kTile = 16, kTilesPerRun = 4;
 constexpr int64_t kRunOutputs = kTile * kTilesPerRun;   // outputs of a run
 constexpr int64_t kRunWords = kTile * kRunOutputs / 8;  // 128
 constexpr int64_t kMarlinBits = 4;
-constexpr float kMarlinZero = 8.0f;
+constexpr uint8_t kMarlinZero = 8;
 constexpr std::array<int, 8> kFragment = {0, 2, 4, 6, 1, 3, 5, 7};  // what nibble n holds
 // Of per-channel scales, in runs of 32: where a lane's columns are.
 constexpr std::array<int, 8> kLaneColumns = {0, 1, 8, 9, 16, 17, 24, 25};
@@ -122,7 +123,7 @@ Weight read_marlin(const ModuleReader& reader, const MarlinNames& names, int64_t
   const Tensor scales = scales_of_marlin(reader.tensor(names.scales));
   packed.scales = to_dtype(transposed(scales), DType::kF32);
   packed.zeros = Tensor::empty(DType::kF32, {rows, groups});
-  std::ranges::fill(packed.zeros.mutable_data<float>(), kMarlinZero);
+  std::ranges::fill(packed.zeros.mutable_data<float>(), static_cast<float>(kMarlinZero));
   const DType dtype = packed.scale_dtype;
   return Weight::affine_group(std::move(packed), cols, dtype);
 }
@@ -133,9 +134,10 @@ std::vector<NamedTensor> write_marlin(const Weight& weight, const MarlinNames& n
   const AffineGroup& packed = require_groups(weight, tensor, what, kMarlinBits);
   require_columns_in_order(packed, tensor, what);
   const int64_t rows = weight.rows(), cols = weight.cols();
-  const bool symmetric = packed.zero_form == ZeroForm::kSubtracted &&
-                         std::ranges::all_of(packed.zeros.data<float>(),
-                                             [](float zero) { return zero == kMarlinZero; });
+  const std::optional<Tensor> zeros = zero_codes(packed);
+  const bool symmetric = zeros && std::ranges::all_of(zeros->data<uint8_t>(), [](uint8_t zero) {
+                           return zero == kMarlinZero;
+                         });
   if (!symmetric) throw cannot_store(tensor, what).expected("symmetric groups, whose zero is 8");
   if (!fits_marlin(rows, cols) || size_of(packed.scale_dtype) != 2) {
     throw cannot_store(tensor, what)

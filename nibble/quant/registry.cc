@@ -1,36 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/quant/registry.h"
 
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "nibble/base/error.h"
 #include "nibble/quant/awq.h"
 #include "nibble/quant/bnb4.h"
+#include "nibble/quant/eetq.h"
 #include "nibble/quant/gptq.h"
+#include "nibble/quant/hqq.h"
 #include "nibble/quant/llm_int8.h"
 
 namespace nibble {
 
 using Json = nlohmann::ordered_json;
 
+namespace {
+
+std::unique_ptr<Scheme> scheme_for(const BitsAndBytesConfig& config) { return make_scheme(config); }
+std::unique_ptr<Scheme> scheme_for(const GptqConfig& config) {
+  return std::make_unique<GptqScheme>(config);
+}
+std::unique_ptr<Scheme> scheme_for(const AwqConfig& config) {
+  return std::make_unique<AwqScheme>(config);
+}
+std::unique_ptr<Scheme> scheme_for(const EetqConfig& config) {
+  return std::make_unique<EetqScheme>(config);
+}
+std::unique_ptr<Scheme> scheme_for(const HqqConfig& config) {
+  return std::make_unique<HqqScheme>(config);
+}
+
+}  // namespace
+
 std::unique_ptr<Scheme> make_scheme(const QuantizationConfig& config, const std::string& source) {
   try {
-    if (const auto* bnb = std::get_if<BitsAndBytesConfig>(&config)) return make_scheme(*bnb);
-    if (const auto* gptq = std::get_if<GptqConfig>(&config)) {
-      return std::make_unique<GptqScheme>(*gptq);
-    }
-    if (const auto* awq = std::get_if<AwqConfig>(&config)) return std::make_unique<AwqScheme>(*awq);
+    return std::visit([](const auto& known) { return scheme_for(known); }, config);
   } catch (Error& error) {
     throw error.file(source);
   }
-  const QuantizationFacts facts = facts_of(config);
-  throw Error("models quantized with this method cannot be loaded yet")
-      .file(source)
-      .expected("a plain model or one of bitsandbytes")
-      .got(fmt::format("{}, {} bits", facts.method, facts.bits))
-      .hint("`nibble inspect` shows what the model is made of");
 }
 
 std::unique_ptr<Scheme> make_scheme(const Json& quantization_config, const std::string& file) {

@@ -74,11 +74,12 @@ QUANTIZATION = [
     ("an unknown method", {"quantization_config": {"quant_method": "alien"}},
      "nf4/config.json: quantization method is not known: expected one of awq, bitsandbytes, eetq, "
      'gptq, hqq, got "alien"'),
-    ("a method that cannot be loaded yet", {"quantization_config": {
-        "quant_method": "gptq", "bits": 4}},
-     "nf4/config.json: models quantized with this method cannot be loaded yet: expected a plain "
-     "model or one of bitsandbytes, got gptq, 4 bits; `nibble inspect` shows what the model is "
-     "made of"),
+    ("a format of GPTQ that is not read", {"quantization_config": {
+        "quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_p"}},
+     "nf4/config.json: this format of GPTQ files is not read here: expected gptq, gptq_v2 or "
+     "marlin, got gptq_p"),
+    ("bits that AWQ does not have", {"quantization_config": {"quant_method": "awq", "bits": 8}},
+     "nf4/config.json: AWQ files have codes of 4 bits: expected 4, got 8"),
     ("bits that GPTQ does not have", {"quantization_config": {"quant_method": "gptq", "bits": 5}},
      "nf4/config.json: quantization_config has a bad 'bits': expected 2, 3, 4 or 8, got 5"),
     ("a flag that is a text", {"quantization_config": {"quant_method": "bitsandbytes",
@@ -234,8 +235,8 @@ OPTIONS = [
          "--max-shard-size: expected a size such as 5GB, 200MB or 1GiB, got 'big'; see `nibble "
          "convert --help`", code=2),
     Case("an unknown scheme", "quantize model out --scheme int3", nothing,
-         "--scheme: there is no 'int3'; this version has nf4, fp4, int8; see `nibble quantize "
-         "--help`", code=2),
+         "--scheme: there is no 'int3'; this version has nf4, fp4, int8, gptq, awq, eetq, hqq, "
+         "rtn; see `nibble quantize --help`", code=2),
     Case("another number of bits per block", QUANTIZE + " --block-size 60", nothing,
          "block size is not one of bitsandbytes: expected 32, 64, 128, 256, 512, 1024, 2048 or "
          "4096, got 60; see `nibble quantize --help`", code=2),

@@ -5,7 +5,7 @@ import json
 import os
 import struct
 
-from bad_input import QUANTIZE, RUN, Case, file, nothing, weights, without
+from bad_input import QUANTIZE, RUN, Case, config, file, nothing, weights, without
 from file_bytes import with_length, zeros
 
 INSPECT = "inspect x.safetensors"
@@ -272,6 +272,115 @@ def int8(name, change, message):
     return Case(f"int8: {name}", RUN_INT8, weights(change, "int8"), message)
 
 
+UP_PROJ = UP.removesuffix("weight")
+ALL_ONES = struct.pack("<I", 0xFFFFFFFF)
+
+
+def gptq(name, change, message):
+    return Case(f"gptq: {name}", "run gptq -p a --quiet", weights(change, "gptq"), message)
+
+
+def awq(name, change, message):
+    return Case(f"awq: {name}", "run awq -p a --quiet", weights(change, "awq"), message)
+
+
+def groups_of(tensors, *columns):
+    """The groups of columns of the module, the first ones replaced."""
+    _, shape, data = tensors[UP_PROJ + "g_idx"]
+    head = struct.pack(f"<{len(columns)}i", *columns)
+    tensors[UP_PROJ + "g_idx"] = "I32", shape, head + data[len(head):]
+
+
+def asymmetric(folder):
+    """The symmetric model as an asymmetric one of AutoGPTQ with a zero of 0 somewhere."""
+    config("gptq", quantization_config={"quant_method": "gptq", "bits": 4, "sym": False})(folder)
+    weights(lambda t: t.update({UP_PROJ + "qzeros": ("I32", [1, 4], bytes(12) + ALL_ONES)}),
+            "gptq")(folder)
+
+
+GROUPS = [
+    gptq("no scales", lambda t: t.pop(UP_PROJ + "scales"),
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.scales': no such tensor; "
+        "the closest name is 'model.layers.0.mlp.down_proj.scales'"),
+    gptq("codes of another number of bits",
+         lambda t: t.update({UP_PROJ + "qweight": zeros("I32", [4, 32])}),
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.qweight': tensor has the "
+        "wrong dtype or shape: expected int32 [2, 32], got int32 [4, 32]"),
+    gptq("codes of another type",
+         lambda t: t.update({UP_PROJ + "qweight": zeros("I64", [2, 32])}),
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.qweight': tensor has the "
+        "wrong dtype or shape: expected int32 [2, 32], got int64 [2, 32]"),
+    gptq("scales of integers", lambda t: t.update({UP_PROJ + "scales": zeros("I16", [1, 32])}),
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.scales': tensor has the "
+        "wrong dtype or shape: expected float16, bfloat16 or float32 [1, 32], got int16 [1, 32]"),
+    gptq("scales that are not numbers",
+         lambda t: t.update({UP_PROJ + "scales": ("F16", [1, 32], b"\0\x7e" * 32)}),
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.scales': tensor is not "
+        "finite: got nan at index 0"),
+    gptq("too few zeros", lambda t: t.update({UP_PROJ + "qzeros": zeros("I32", [1, 3])}),
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.qzeros': tensor has the "
+        "wrong dtype or shape: expected int32 [1, 4], got int32 [1, 3]"),
+    gptq("a group that does not exist", lambda t: groups_of(t, 0, 1),
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.g_idx': g_idx names a group "
+        "that does not exist: expected groups of [0, 1), got 1 at 1"),
+    gptq("a group before the first", lambda t: groups_of(t, 0, -2),
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.g_idx': g_idx names a group "
+        "that does not exist: expected groups of [0, 1), got -2 at 1"),
+    gptq("groups of another number of columns",
+         lambda t: t.update({UP_PROJ + "g_idx": zeros("I32", [15])}),
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.g_idx': tensor has the "
+        "wrong dtype or shape: expected int32 [16], got int32 [15]"),
+    Case("gptq: zeros that AutoGPTQ ruined", "run gptq -p a --quiet", asymmetric,
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.qzeros': zero-points are "
+        "ruined: got 1 of 4 words overwritten by a zero-point of 0; a fault of AutoGPTQ with "
+        "asymmetric groups: quantize the model anew, as gptq_v2"),
+    Case("gptq: no codes where the config says so", "run gptq -p a --quiet",
+         weights(lambda t: t.pop(UP_PROJ + "qweight"), "gptq"),
+        "gptq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': no such tensor; "
+        "the closest name is 'model.layers.0.mlp.down_proj.qweight'"),
+    awq("codes of another shape", lambda t: t.update({UP_PROJ + "qweight": zeros("I32", [4, 16])}),
+        "awq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.qweight': tensor has the "
+        "wrong dtype or shape: expected int32 [16, 4], got int32 [4, 16]"),
+    awq("no zeros", lambda t: t.pop(UP_PROJ + "qzeros"),
+        "awq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.qzeros': no such tensor; the "
+        "closest name is 'model.layers.0.mlp.down_proj.qzeros'"),
+    awq("scales that are infinite",
+        lambda t: t.update({UP_PROJ + "scales": ("F16", [1, 32], b"\0\x7c" * 32)}),
+        "awq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.scales': tensor is not "
+        "finite: got inf at index 0"),
+    Case("awq: the packing of another kernel", "run awq -p a --quiet",
+         config("awq", quantization_config={"quant_method": "awq", "version": "gemv",
+                                            "group_size": -1}),
+        "awq/model.safetensors: tensor 'model.layers.0.self_attn.q_proj.qweight': this matrix "
+        "cannot be packed for gemv: expected a group size of 32, 64, or 128 and more, got [16, "
+        "16] in groups of 16"),
+    Case("eetq: an order of bytes that is not known", "run eetq -p a --quiet",
+         weights(lambda t: t.update({UP_PROJ + "weight_layout": ("U8", [], b"Z")}), "eetq"),
+         "eetq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight_layout': the order "
+         "of bytes is not known, or not for this shape: expected 0 (plain) or 75 (Turing to "
+         "Ada, multiples of 64), got 90 for [32, 16]"),
+    Case("eetq: codes of another shape", "run eetq -p a --quiet",
+         weights(lambda t: t.update({UP: zeros("I8", [32, 16])}), "eetq"),
+         "eetq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': tensor has the "
+         "wrong dtype or shape: expected int8 [16, 32], got int8 [32, 16]"),
+    Case("hqq: groups that do not exist", "run hqq -p a --quiet",
+         weights(lambda t: t.update({UP_PROJ + "group_size": zeros("I32", [])}), "hqq"),
+         "hqq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.W_q': groups do not fit the "
+         "weight: expected groups that divide a row (axis 1) or the rows (axis 0), got [32, 16] "
+         "in groups of 0 along axis 1"),
+    Case("hqq: codes of another number of bits", "run hqq -p a --quiet",
+         weights(lambda t: t.update({UP_PROJ + "nbits": ("I32", [], b"\x08\0\0\0")}), "hqq"),
+         "hqq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.W_q': tensor has the wrong "
+         "dtype or shape: expected uint8 [32, 16], got uint8 [16, 16]"),
+    Case("hqq: no zeros", "run hqq -p a --quiet",
+         weights(lambda t: t.pop(UP_PROJ + "zero"), "hqq"),
+         "hqq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.zero': no such tensor; the "
+         "closest name is 'model.layers.0.mlp.down_proj.zero'"),
+    Case("awq: three bits to AWQ", "convert gptq out --to awq-gemm --quiet",
+         config("gptq", quantization_config={"quant_method": "gptq", "bits": 3}),
+        "gptq/config.json: AWQ files have codes of 4 bits: expected 4, got 3"),
+]
+
 PACKED = [
     nf4("no scales", lambda t: t.pop(UP + ".absmax"),
         "nf4/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight.absmax': no such "
@@ -334,4 +443,4 @@ PACKED = [
 ]
 
 CASES = [Case(f"safetensors: {name}", INSPECT, breaks, message)
-         for name, breaks, message in SAFETENSORS] + FOLDERS + TENSORS + PACKED
+         for name, breaks, message in SAFETENSORS] + FOLDERS + TENSORS + PACKED + GROUPS

@@ -60,6 +60,13 @@ class CliTest(unittest.TestCase):
             self.assertIn(str(text), lines[0])
         return lines[0]
 
+    def wide_model(self):
+        """A model whose matrices have a shape that every packing takes."""
+        folder = self.folder / "wide"
+        if not folder.exists():
+            tiny_model.write_model(folder, hidden=128, layers=1)
+        return folder
+
     def quantized(self, scheme="nf4", *options):
         destination = self.folder / scheme
         self.nibble("quantize", self.model, destination, "--scheme", scheme, "--quiet", *options)
@@ -109,11 +116,16 @@ class Usage(CliTest):
                 self.fails(*arguments, code=2, says=says)
 
     def test_a_scheme_that_is_not_there_lists_those_that_are(self):
-        for scheme in ["gptq", "awq", "hqq", "nf5"]:
+        for scheme in ["gguf", "nf5"]:
             self.fails("quantize", self.model, self.folder / "x", "--scheme", scheme, code=2,
-                       says=[scheme, "nf4, fp4, int8"])
+                       says=[scheme, "nf4, fp4, int8, gptq, awq"])
         for options in [["int8", "--double-quant"], ["int8", "--block-size", "64"],
                         ["nf4", "--llm-int8-threshold", "5"], ["nf4", "--block-size", "63"],
+                        ["nf4", "--bits", "4"], ["int8", "--group-size", "64"], ["fp4", "--sym"],
+                        ["nf4", "--format", "gptq"], ["gptq", "--block-size", "64"],
+                        ["gptq", "--bits", "5"], ["gptq", "--format", "gemm"],
+                        ["gptq", "--llm-int8-skip-modules", "lm_head"], ["awq", "--bits", "3"],
+                        ["awq", "--group-size", "0"], ["awq", "--format", "gptq"],
                         ["nf4", "--max-shard-size", "5 apples"]]:
             self.fails("quantize", self.model, self.folder / "x", "--scheme", *options, code=2)
         self.assertEqual(list(self.folder.iterdir()), [])
@@ -268,6 +280,55 @@ class Files(CliTest):
                 self.assertEqual(settings["quantization_config"]["quant_method"], "bitsandbytes")
                 self.assertTrue(self.json_of("run", folder, "-p", "Hi", "--max-new-tokens", 5)["ids"])
 
+    def test_groups_are_written_in_every_format(self):
+        for scheme, options, format in [
+            ("gptq", [], "gptq"),
+            ("gptq", ["--no-sym", "--bits", "3", "--group-size", "32"], "gptq_v2"),
+            ("gptq", ["--bits", "8", "--group-size", "-1"], "gptq"), ("rtn", [], "gptq"),
+            ("gptq", ["--format", "marlin"], "marlin"), ("awq", [], "gemm"),
+            ("awq", ["--format", "gemv"], "gemv"), ("awq", ["--format", "gemv_fast"], "gemv_fast"),
+            ("awq", ["--format", "llm-awq"], "llm-awq"), ("awq", ["--format", "marlin"], "marlin"),
+            ("eetq", [], None), ("hqq", [], None), ("hqq", ["--bits", "3"], None),
+        ]:
+            with self.subTest(scheme=scheme, options=options):
+                folder = self.folder / "groups"
+                self.nibble("quantize", self.wide_model(), folder, "--scheme", scheme,
+                            "--overwrite", "--quiet", *options)
+                told = self.json_of("inspect", folder, "--compare", self.wide_model())
+                self.assertEqual(told["quantization"].get("format"), format)
+                self.assertEqual(told["quantization"]["converted_modules"], 7)
+                self.assertLess(told["error"]["relative_rms"], 0.2)
+                self.assertTrue(self.json_of("run", folder, "-p", "Hi", "--max-new-tokens", 5)["ids"])
+                self.nibble("dequantize", folder, self.folder / "plain", "--overwrite", "--quiet")
+                comparison = self.json_of("inspect", self.folder / "plain", "--compare", folder)
+                self.assertEqual(comparison["error"]["max_abs"], 0)
+
+    def test_packings_are_converted_without_loss(self):
+        first = self.folder / "first"
+        self.nibble("quantize", self.wide_model(), first, "--scheme", "gptq", "--quiet")
+        last = first
+        for to in ["gptq_v2", "awq-gemm", "awq-gemv", "awq-gemv-fast", "llm-awq", "awq-marlin",
+                   "gptq-marlin", "gptq"]:
+            with self.subTest(to=to):
+                self.nibble("convert", last, self.folder / to, "--to", to, "--quiet")
+                last = self.folder / to
+                self.assertTrue(self.json_of("run", last, "-p", "a", "--max-new-tokens", 2)["ids"])
+        self.assertEqual((last / "model.safetensors").read_bytes(),
+                         (first / "model.safetensors").read_bytes())
+
+    def test_a_packing_that_cannot_hold_the_numbers_is_refused(self):
+        three = self.quantized("gptq", "--bits", "3", "--group-size", "64")
+        self.fails("convert", three, self.folder / "x", "--to", "awq-gemm", says="4 bits")
+        asymmetric = self.quantized("awq", "--group-size", "64")
+        self.fails("convert", asymmetric, self.folder / "x", "--to", "awq-marlin",
+                   says=["symmetric", "down_proj"])
+        self.fails("convert", self.quantized("nf4"), self.folder / "x", "--to", "gptq",
+                   says=["gptq or awq", "bitsandbytes"])
+        self.fails("convert", self.model, self.folder / "x", "--to", "gptq", says="not quantized")
+        self.fails("convert", three, self.folder / "x", "--to", "gptq_v3", code=2, says="gptq_v3")
+        self.fails("convert", three, self.folder / "x", "--to", "gptq", "--dtype", "float16",
+                   code=2, says="--dtype")
+
     def test_a_quantized_file_equals_quantizing_on_loading(self):
         options = ["-p", "Hello", "--max-new-tokens", "20"]
         loaded = self.json_of("run", self.model, *options, "--load-in-4bit",
@@ -408,14 +469,15 @@ class Files(CliTest):
         folder = self.folder / "gptq"
         shutil.copytree(self.model, folder)
         config = json.loads((folder / "config.json").read_text())
-        config["quantization_config"] = {"quant_method": "gptq", "bits": 4, "group_size": 64}
+        config["quantization_config"] = {"quant_method": "gptq", "bits": 4, "group_size": 64,
+                                         "checkpoint_format": "gptq_p"}
         (folder / "config.json").write_text(json.dumps(config))
         for command in (["run", folder, "-p", "a"], ["dequantize", folder, self.folder / "out"]):
-            self.fails(*command, says="gptq, 4 bits")
+            self.fails(*command, says="gptq_p")
         document = self.json_of("inspect", folder)
         self.assertEqual(document["quantization"]["method"], "gptq")
         self.assertEqual(document["quantization"]["group_size"], 64)
-        self.assertIn("gptq, 4 bits", document["note"])
+        self.assertIn("gptq_p", document["note"])
         config["quantization_config"]["bits"] = 5
         (folder / "config.json").write_text(json.dumps(config))
         self.fails("run", folder, "-p", "a", says="'bits'")

@@ -193,6 +193,44 @@ def packed_weights():
     yield file_bytes.safetensors({
         "m.weight": codes, "m.weight.absmax": two, "m.weight.quant_map": codebook,
         "m.weight.quant_state.bitsandbytes__nf4": state(shape=[2**30, 2**30])})
+    yield from group_packings()
+
+
+def group_packings():
+    """Modules [64, 64] of GPTQ and AWQ in groups of 32, of EETQ and HQQ (packed_weights.cc)."""
+    def words(*shape):
+        count = shape[0] * shape[1]
+        return "I32", list(shape), struct.pack(f"<{count}I", *(0x76543210 + i for i in range(count)))
+
+    def halves(*shape):
+        return "F16", list(shape), b"\0\x3c" * (shape[0] * shape[1])
+
+    act_order = struct.pack("<64i", *(c % 2 for c in range(64)))
+    for bits in (4, 3):
+        yield file_bytes.safetensors({
+            "m.qweight": words(2 * bits, 64), "m.qzeros": words(2, 2 * bits),
+            "m.scales": halves(2, 64), "m.g_idx": ("I32", [64], act_order)})
+    yield file_bytes.safetensors({"m.B": words(4, 128), "m.s": halves(1, 64)})
+    yield file_bytes.safetensors({"m.qweight": words(4, 128), "m.scales": halves(1, 64)})
+    yield file_bytes.safetensors({
+        "m.qweight": words(64, 8), "m.qzeros": words(2, 8), "m.scales": halves(2, 64)})
+    yield file_bytes.safetensors({
+        "m.qweight": words(64, 8), "m.qzeros": words(64, 4), "m.scales": halves(64, 32)})
+    yield file_bytes.safetensors({
+        "m.qweight": ("I16", [16, 64], bytes(range(256)) * 8), "m.qzeros": halves(32, 64),
+        "m.scales": halves(32, 64)})
+    yield file_bytes.safetensors({
+        "m.weight": ("I8", [64, 64], bytes(range(256)) * 16), "m.weight_layout": ("U8", [], b"K"),
+        "m.weight_scales": ("F16", [64], b"\0\x3c" * 64)})
+    for axis, bits, codes in ((0, 4, ("U8", [16, 128], bytes(range(256)) * 8)),
+                              (1, 3, words(13, 32))):
+        groups = [1, 128] if axis == 0 else [128, 1]
+        yield file_bytes.safetensors({
+            "m.W_q": codes, "m.scale": halves(*groups), "m.zero": halves(*groups),
+            "m.shape": ("I64", [2], struct.pack("<2q", 64, 64)),
+            "m.nbits": ("I32", [], struct.pack("<i", bits)),
+            "m.axis": ("I32", [], struct.pack("<i", axis)),
+            "m.group_size": ("I32", [], struct.pack("<i", 32))})
 
 
 def pickle_seeds():

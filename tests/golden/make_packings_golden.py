@@ -158,16 +158,16 @@ def main():
         packers = load_packers(pathlib.Path(folder))
     golden = Golden()
     for bits in (2, 3, 4, 8):
-        add_gptq(golden, packers, f"gptq_{bits}_sym", bits, 32, True)
         add_gptq(golden, packers, f"gptq_{bits}_asym", bits, 64, False)
+    add_gptq(golden, packers, "gptq_4_sym", 4, 32, True)
     add_gptq(golden, packers, "gptq_4_act_order", 4, 32, True, act_order=True)
     add_gptq(golden, packers, "gptq_3_act_order", 3, 32, False, act_order=True)
     add_gptq(golden, packers, "gptq_4_row", 4, COLS, False)
     add_gptq(golden, packers, "gptq_4_ruined", 4, 32, False, smallest_zero=0)
     add_gptq_marlin(golden, packers)
-    for version in ("gemm", "gemv", "gemv_fast", "marlin"):
-        for group_size in (64, 128) if version == "marlin" else (32, 128):
-            add_awq(golden, packers, f"awq_{version}_{group_size}", version, group_size)
+    for version, group_size in (("gemm", 128), ("gemv", 32), ("gemv", 128), ("gemv_fast", 32),
+                                ("marlin", 64), ("marlin", COLS)):  # fmt: skip
+        add_awq(golden, packers, f"awq_{version}_{group_size}", version, group_size)
     safetensors.torch.save_file(golden.tensors, HERE / "packings.safetensors")
     manifest = {"versions": {"auto_gptq": "0.7.1", "autoawq": "0.2.9", "torch": torch.__version__},
                 "cases": golden.cases}  # fmt: skip

@@ -193,11 +193,15 @@ TEST(FindQuantizationConfig, ReadsTheFilesOfAutoGptqAndAutoAwq) {
                 ": quantization_config has a bad 'bits': expected 2, 3, 4 or 8, got 7");
 }
 
-TEST(MakeScheme, SaysWhichMethodsCannotBeLoadedYet) {
-  EXPECT_EQ(message_of([] { make_scheme(Json{{"quant_method", "hqq"}}, "m"); }),
-            "m: models quantized with this method cannot be loaded yet: expected a plain model or "
-            "one of bitsandbytes, got hqq, 4 bits; `nibble inspect` shows what the model is made "
-            "of");
+TEST(MakeScheme, KnowsEveryMethodAndNamesTheFileOfAFormatThatIsNot) {
+  for (const char* method : {"gptq", "awq", "eetq", "hqq"}) {
+    EXPECT_EQ(make_scheme(Json{{"quant_method", method}, {"bits", 4}}, "m")->name(), method);
+  }
+  EXPECT_EQ(message_of([] {
+              make_scheme(Json{{"quant_method", "gptq"}, {"bits", 4}, {"format", "gptq_p"}}, "m");
+            }),
+            "m: this format of GPTQ files is not read here: expected gptq, gptq_v2 or marlin, got "
+            "gptq_p");
 }
 
 }  // namespace

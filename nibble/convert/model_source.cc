@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/convert/model_source.h"
+
+#include "nibble/base/error.h"
+#include "nibble/convert/model_files.h"
+#include "nibble/convert/tied_weights.h"
+#include "nibble/io/json_file.h"
+#include "nibble/quant/registry.h"
+
+namespace nibble {
+
+ModelSource::ModelSource(const std::filesystem::path& folder)
+    : config_json(read_json_file(folder / "config.json")),
+      config(ModelConfig::load(folder)),
+      checkpoint(Checkpoint::open(folder)),
+      repeated(repeated_weights(checkpoint, config_json)) {}
+
+ConversionReport ModelSource::finish(Conversion& conversion) const {
+  conversion.writer().add_file("config.json", format_json(config_json));
+  copy_companions(checkpoint.folder(), conversion.writer());
+  return conversion.commit();
+}
+
+PackedModules::PackedModules(const ModelSource& source, ConversionReport& report)
+    : source_(source) {
+  if (!source.is_quantized()) {
+    throw Error("the model is not quantized: it has no quantization_config")
+        .file(source.config_file());
+  }
+  config_ = find_quantization_config(source.checkpoint.folder(), source.config.quantization);
+  scheme_ = make_scheme(*config_, source.quantization_file());
+  for (const ModuleInfo& module : modules_of(source.config)) {
+    if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
+    const bool packed = scheme_->is_packed(source.checkpoint, module.name);
+    if (packed) {
+      modules_.emplace(module.name, module);
+      codes_of_.emplace(module.name, codes_tensor(source.checkpoint, module.name));
+    }
+    ++(packed ? report.modules_converted : report.modules_kept);
+  }
+}
+
+const ModuleInfo* PackedModules::module_of(const std::string& tensor) const {
+  for (size_t dot = tensor.find('.'); dot != std::string::npos; dot = tensor.find('.', dot + 1)) {
+    const auto found = modules_.find(tensor.substr(0, dot));
+    if (found == modules_.end()) continue;
+    return tensor.substr(dot) == ".bias" ? nullptr : &found->second;
+  }
+  return nullptr;
+}
+
+bool PackedModules::is_turn_of(const ModuleInfo& module, const std::string& tensor) const {
+  return codes_of_.at(module.name) == tensor;
+}
+
+Weight PackedModules::load(const ModuleInfo& module) const {
+  return scheme_->load(source_.checkpoint, module.name, module.rows, module.cols);
+}
+
+}  // namespace nibble
