@@ -247,7 +247,7 @@ constexpr const char* kBenchFooter =
     "                cache only the first of each (30 new tokens, batch 1), as it takes long\n\n"
     "--schemes loads the model once more per scheme, and holds all at once in memory. int8 is "
     "llm.int8\n"
-    "with float activations, -dq is double quantization.\n\n"
+    "with float activations, -dq is double quantization, -a8 has int8 activations.\n\n"
     "Examples:\n"
     "  nibble bench model\n"
     "  nibble bench model --load-in-4bit --prompt 128,512 --generate 64 --batch 1,4\n"

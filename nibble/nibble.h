@@ -17,6 +17,7 @@
 #include "nibble/convert/inspect_config.h"
 #include "nibble/convert/quantize_model.h"
 #include "nibble/convert/repack_model.h"
+#include "nibble/eval/divergence.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/eval/speed.h"
 #include "nibble/eval/speed_figures.h"

@@ -12,18 +12,13 @@
 #include <vector>
 
 #include "nibble/backend/backend.h"
-#include "nibble/base/progress.h"
+#include "nibble/eval/passes.h"
 #include "nibble/models/model.h"
 #include "nibble/text/tokenizer.h"
 
 namespace nibble {
 
-struct PerplexityOptions {
-  int64_t context = 0;  // tokens of a window, or of a text before it is cut; 0: the model's context
-  int64_t stride = 0;   // tokens from window to window, at most `context`; 0: equal to it
-  int64_t limit = 0;    // texts of a list that count; 0: all
-  Progress* progress = nullptr;
-};
+using PerplexityOptions = PassOptions;
 
 struct PerplexityResult {
   double perplexity = 0;
@@ -35,23 +30,16 @@ struct PerplexityResult {
   double tokens_per_second = 0;  // tokens through the model, scored or not
 };
 
-// Windows over one token sequence: window k covers [k * stride, k * stride + context), and scores
-// those of its tokens that no window before it scored. The first token of a window is never scored
-// (nothing comes before it), so stride == context loses one token per window, as in transformers'
-// guide to perplexity. Throws Error when there are fewer than two tokens, and on a context or
-// stride out of range.
+// What counts of a sequence, of texts and of a file: eval/passes.h. All throw Error when nothing
+// does.
 PerplexityResult perplexity_of_sequence(const Model& model, Backend& backend,
                                         std::span<const int32_t> ids,
                                         const PerplexityOptions& options = {});
 
-// Each text for itself, cut at `context` tokens; all tokens but the first are scored.
 PerplexityResult perplexity_of_texts(const Model& model, Backend& backend,
                                      const std::vector<std::vector<int32_t>>& texts,
                                      const PerplexityOptions& options = {});
 
-// A file: .json (a list) or .jsonl (one value a line), each value a string or an object with
-// "text", goes to perplexity_of_texts; everything else is one text for perplexity_of_sequence. The
-// tokenizer adds its special tokens (BOS) to each text. Throws Error naming file and line.
 PerplexityResult perplexity_of_file(const Model& model, const Tokenizer& tokenizer,
                                     Backend& backend, const std::filesystem::path& file,
                                     const PerplexityOptions& options = {});
