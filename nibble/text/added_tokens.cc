@@ -169,6 +169,7 @@ void AddedTokens::find_in(std::string_view text, const TokenTrie& trie, bool par
     }
     if (token.lstrip) begin = std::max(trailing_space_start(text.substr(0, begin)), done);
     if (token.rstrip) end += leading_space_end(text.substr(end));
+    if (token.lstrip && begin >= end) continue;  // all of it went to the token before
     if (done < begin) found.push_back({done, begin, -1});
     found.push_back({begin, end, id});
     done = end;

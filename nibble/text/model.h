@@ -32,6 +32,8 @@ class Model {
  public:
   virtual ~Model() = default;
   virtual const Vocabulary& vocabulary() const = 0;
+  // How many tokens the model's list has: new tokens get their ids behind these.
+  virtual int64_t token_count() const { return vocabulary().size(); }
   // The encoder must not outlive the model. Thread-safe.
   virtual std::unique_ptr<WordEncoder> start() const = 0;
   // Asks the model to take words as raw bytes from now on and to spell them in the byte alphabet

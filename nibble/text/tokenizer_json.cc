@@ -44,7 +44,7 @@ dom::object model_object(dom::object root, const std::string& source) {
 class TokenAdder {
  public:
   explicit TokenAdder(Tokenizer::Parts& parts) : parts_(parts) {
-    next_ = static_cast<int32_t>(parts.model->vocabulary().size());
+    next_ = static_cast<int32_t>(parts.model->token_count());
   }
 
   void add(const AddedToken& token) {

@@ -24,6 +24,8 @@ class UnigramModel : public Model {
   explicit UnigramModel(const ModelFields& fields);
 
   const Vocabulary& vocabulary() const override { return vocabulary_; }
+  // A piece that is listed twice has two ids.
+  int64_t token_count() const override { return static_cast<int64_t>(scores_.size()); }
   std::unique_ptr<WordEncoder> start() const override;
 
  private:

@@ -157,6 +157,26 @@ TEST(Tokenizer, StripFlagsTakeWhiteSpaceAlong) {
   EXPECT_EQ(build(options)->encode("a  <m> <m>  b"), (Ids{0, 8, 8, 1}));
 }
 
+// A token that takes spaces to its left has nothing left of those that the token before it took.
+TEST(Tokenizer, SpacesGoToOneTokenOnly) {
+  json options = plain_tokenizer_json();
+  json eager = {{"id", 8}, {"content", "<m>"}, {"normalized", false}, {"rstrip", true}};
+  json space = {{"id", 5}, {"content", " "}, {"normalized", false}};
+  space["lstrip"] = true;
+  options["added_tokens"] = json::array({eager, space});
+  EXPECT_EQ(build(options)->encode("a<m> b"), (Ids{0, 8, 1}));
+  options["added_tokens"][1]["rstrip"] = true;
+  EXPECT_EQ(build(options)->encode("a<m>  b"), (Ids{0, 8, 1}));
+}
+
+TEST(Tokenizer, AddedTokensComeBehindPiecesThatAreListedTwice) {
+  json options = plain_tokenizer_json();
+  options["model"] = json::parse(
+      R"({"type": "Unigram", "unk_id": 0, "vocab": [["?", 0.0], ["a", -1.0], ["a", -2.0]]})");
+  options["added_tokens"] = {special(3, "<s>")};
+  EXPECT_EQ(build(options)->encode("a<s>"), (Ids{2, 3}));
+}
+
 TEST(Tokenizer, SingleWordTokensStandAlone) {
   json options = plain_tokenizer_json();
   options["added_tokens"] = {{{"id", 8}, {"content", "ab"}, {"single_word", true}}};
