@@ -2,6 +2,7 @@
 #include "nibble/text/sentencepiece_classes.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 #include "nibble/text/section_parts.h"
@@ -308,6 +309,16 @@ Classes make_classes() {
 }
 
 }  // namespace
+
+bool has_rules_of_its_own(const std::string& name) {
+  static const std::set<std::string> classes = {
+      "BartphoTokenizer",     "BertGenerationTokenizer", "CodeLlamaTokenizer",   "CpmTokenizer",
+      "GPTSw3Tokenizer",      "LayoutXLMTokenizer",      "LukeTokenizer",        "M2M100Tokenizer",
+      "MBart50Tokenizer",     "MBartTokenizer",          "MLukeTokenizer",       "MarianTokenizer",
+      "NllbTokenizer",        "PLBartTokenizer",         "SeamlessM4TTokenizer", "SiglipTokenizer",
+      "Speech2TextTokenizer", "SpeechT5Tokenizer"};
+  return classes.contains(name);
+}
 
 const TokenizerClass* find_sentencepiece_class(const std::string& name) {
   static const Classes classes = make_classes();

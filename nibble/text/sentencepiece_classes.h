@@ -24,6 +24,10 @@ struct TokenizerClass {
   const char* pair = nullptr;
 };
 
+// Classes of transformers that rearrange a SentencePiece model in a way that is not here, most of
+// them for translation. Classes that are neither here nor in the table take it as it is.
+bool has_rules_of_its_own(const std::string& name);
+
 // Null for all other classes.
 const TokenizerClass* find_sentencepiece_class(const std::string& name);
 

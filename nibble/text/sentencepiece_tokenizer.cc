@@ -11,6 +11,7 @@
 #include "nibble/base/error.h"
 #include "nibble/base/utf8.h"
 #include "nibble/text/base64.h"
+#include "nibble/text/sentencepiece_classes.h"
 #include "nibble/text/tokenizer_class.h"
 #include "nibble/text/vocabulary.h"
 
@@ -227,6 +228,14 @@ std::string sentencepiece_to_json(const SentencePieceModel& model, TokenizerConf
         .file(source)
         .expected("Unigram or BPE")
         .got(model.algorithm == Algorithm::kWord ? "WORD" : "CHAR");
+  }
+  if (has_rules_of_its_own(config.tokenizer_class)) {
+    throw Error(
+        "the tokenizer class takes a SentencePiece model in its own way, which is not supported")
+        .file(source)
+        .expected("tokenizer.json, or a class such as LlamaTokenizer")
+        .got(config.tokenizer_class)
+        .hint("AutoTokenizer.from_pretrained and save_pretrained write tokenizer.json");
   }
   json head = {{"version", "1.0"},         {"truncation", nullptr},    {"padding", nullptr},
                {"normalizer", nullptr},    {"pre_tokenizer", nullptr}, {"decoder", nullptr},

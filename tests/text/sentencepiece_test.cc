@@ -137,6 +137,22 @@ TEST(SentencePiece, EveryTruncationOfAModelIsReadOrRefused) {
   }
 }
 
+TEST(SentencePiece, ClassesWithRulesOfTheirOwnAreRefused) {
+  for (const char* name : {"NllbTokenizer", "MBart50TokenizerFast"}) {
+    try {
+      load(model(1), {{"tokenizer_class", name}});
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      const std::string message = error.what();
+      EXPECT_NE(message.find("tokenizer.model: the tokenizer class takes a SentencePiece model in "
+                             "its own way, which is not supported: expected tokenizer.json, or a "
+                             "class such as LlamaTokenizer, got "),
+                std::string::npos)
+          << message;
+    }
+  }
+}
+
 TEST(SentencePiece, OtherKindsOfModelsAreRefused) {
   EXPECT_THROW(load(model(3), nlohmann::json::object()), Error);
 }
