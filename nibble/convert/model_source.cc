@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/convert/model_source.h"
 
+#include <fmt/format.h>
+
 #include "nibble/base/error.h"
 #include "nibble/convert/model_files.h"
 #include "nibble/convert/tied_weights.h"
@@ -21,6 +23,24 @@ ConversionReport ModelSource::finish(Conversion& conversion) const {
   return conversion.commit();
 }
 
+namespace {
+
+// A module that is not packed as the config says has to be plain, or its codes would pass for
+// weights.
+void check_plain(const ModelSource& source, const std::string& module, std::string_view scheme) {
+  const Checkpoint& checkpoint = source.checkpoint;
+  const std::string name = module + ".weight";
+  const bool stored = checkpoint.contains(name);
+  if (stored && is_float(checkpoint.info(name).dtype)) return;
+  Error error("the module is stored neither as quantization_config says nor plain");
+  if (stored) error.file(checkpoint.file_of(name));
+  throw error.tensor(name)
+      .expected(fmt::format("{} or a float dtype", scheme))
+      .got(stored ? std::string(torch_name(checkpoint.info(name).dtype)) : "no such tensor");
+}
+
+}  // namespace
+
 PackedModules::PackedModules(const ModelSource& source, ConversionReport& report)
     : source_(source) {
   if (!source.is_quantized()) {
@@ -32,6 +52,7 @@ PackedModules::PackedModules(const ModelSource& source, ConversionReport& report
   for (const ModuleInfo& module : modules_of(source.config)) {
     if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
     const bool packed = scheme_->is_packed(source.checkpoint, module.name);
+    if (!packed) check_plain(source, module.name, scheme_->name());
     if (packed) {
       modules_.emplace(module.name, module);
       codes_of_.emplace(module.name, codes_tensor(source.checkpoint, module.name));

@@ -224,6 +224,24 @@ TEST_F(QuantizeModelTest, DequantizeGivesTheValuesThatTheCodesDecodeTo) {
   }
 }
 
+TEST_F(QuantizeModelTest, DequantizeRefusesWhatTheConfigDoesNotDescribe) {
+  quantize(config_of("nf4"));
+  nlohmann::ordered_json config = read_json_file(packed_ / "config.json");
+  config["quantization_config"] = config_of("int8").to_json();
+  write_file_atomically(packed_ / "config.json", config.dump());
+  try {
+    dequantize_model(packed_, back_, std::nullopt, pool_);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what())
+                  .find("the module is stored neither as quantization_config says nor plain: "
+                        "expected int8 or a float dtype, got uint8"),
+              std::string::npos)
+        << error.what();
+  }
+  EXPECT_FALSE(fs::exists(back_));
+}
+
 TEST_F(QuantizeModelTest, DequantizeCastsAllFloatsWhenAsked) {
   quantize(config_of("nf4"));
   dequantize_model(packed_, back_, DType::kBF16, pool_);
