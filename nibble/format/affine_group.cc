@@ -75,7 +75,8 @@ void unpack_codes(std::span<const uint8_t> row, int64_t bits, std::span<uint8_t>
 uint8_t encode_affine(float w, float scale, float zero, int64_t bits) {
   const float steps = scale == 0.0f ? 0.0f : std::nearbyint(w / scale);
   const float largest = static_cast<float>((1 << bits) - 1);
-  return static_cast<uint8_t>(std::clamp(steps + zero, 0.0f, largest));
+  const float code = steps + zero;
+  return code > 0.0f ? static_cast<uint8_t>(std::min(code, largest)) : uint8_t{0};  // of NaN: 0
 }
 
 void decode_affine_group(const AffineGroup& weight, int64_t row, int64_t col,

@@ -45,7 +45,7 @@ void pack_codes(std::span<const uint8_t> codes, int64_t bits, std::span<uint8_t>
 void unpack_codes(std::span<const uint8_t> row, int64_t bits, std::span<uint8_t> codes);
 
 // The code nearest to w on the grid of a group: round-half-even(w / scale) + zero, clamped to the
-// codes of `bits`; of a group whose scale is 0, the zero.
+// codes of `bits`; of a group whose scale is 0, the zero; of NaN, 0.
 uint8_t encode_affine(float w, float scale, float zero, int64_t bits);
 
 // Columns [col, col + out.size()) of a row, each operation rounded to float.

@@ -502,6 +502,13 @@ class Files(CliTest):
         self.assertEqual(len(set(of_cache.values())), 3)
         self.assertAlmostEqual(of_cache["float16"], of_cache["float32"], delta=1e-3)
         self.assertAlmostEqual(of_cache["int8"], of_cache["float32"], delta=0.1)
+        against = ["eval", self.model, "--perplexity", texts, "--kl", self.model]
+        same = self.json_of(*against)
+        self.assertEqual([same["kl"], same["same_top"], same["tokens"]], [0, 1, 19])
+        self.assertEqual(same["perplexity"], same["reference_perplexity"])
+        self.assertGreater(self.json_of(*against, "--load-in-4bit")["kl"], 0)
+        self.assertRegex(self.nibble(*against).stdout, r"^KL divergence  0\.00000 .*\nsame top token "
+                         r"100\.00 %\nperplexity .*\ntokens/s .*\n$")
         self.fails("eval", self.model, "--perplexity", self.folder / "no.txt", says="no.txt")
         self.fails("eval", self.model, "--perplexity", plain, "--context", "9999", "--quiet",
                    says="context")

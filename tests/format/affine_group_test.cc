@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -76,6 +77,7 @@ TEST(EncodeAffine, RoundsHalfToEvenAndClamps) {
   EXPECT_EQ(encode_affine(-100.0f, 0.5f, 8, 4), 0);
   EXPECT_EQ(encode_affine(1.0f, 0.0f, 3, 2), 3);
   EXPECT_EQ(encode_affine(1e30f, 1e-30f, 3, 8), 255);
+  EXPECT_EQ(encode_affine(NAN, 0.5f, 8, 4), 0);
 }
 
 // [2, 5], groups of 2 with a short last one.

@@ -173,7 +173,7 @@ TEST(Tokenizer, AddedTokensComeBehindPiecesThatAreListedTwice) {
   json options = plain_tokenizer_json();
   options["model"] = json::parse(
       R"({"type": "Unigram", "unk_id": 0, "vocab": [["?", 0.0], ["a", -1.0], ["a", -2.0]]})");
-  options["added_tokens"] = {special(3, "<s>")};
+  options["added_tokens"] = json::array({special(3, "<s>")});
   EXPECT_EQ(build(options)->encode("a<s>"), (Ids{2, 3}));
 }
 
