@@ -84,13 +84,11 @@ QUANTIZATION = [
      "nf4/config.json: quantization_config has a bad 'bits': expected 2, 3, 4 or 8, got 5"),
     ("a flag that is a text", {"quantization_config": {"quant_method": "bitsandbytes",
                                                        "load_in_4bit": "yes"}},
-                                                       "nf4/config.json: quantization_config "
-                                                       "has a bad 'load_in_4bit': expected a "
-                                                       "boolean, got \"yes\""),
+     "nf4/config.json: quantization_config has a bad 'load_in_4bit': expected a boolean, got "
+     "\"yes\""),
     ("both widths", {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True,
                                              "load_in_8bit": True}},
-                                             "nf4/config.json: load_in_4bit and load_in_8bit "
-                                             "are both True; set one of them"),
+     "nf4/config.json: load_in_4bit and load_in_8bit are both True; set one of them"),
     ("an unknown 4-bit type", {"quantization_config": {
         "quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf5"}},
         'nf4/config.json: bnb_4bit_quant_type is unknown: expected "nf4" or "fp4", got "nf5"'),

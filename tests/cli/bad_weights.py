@@ -70,9 +70,8 @@ SAFETENSORS = [
      "[4294967296, 4294967296]"),
     ("2^60 elements", entries(entry(shape="[1152921504606846976]",
                                     offsets="[0, 1152921504606846976]")),
-                                    "x.safetensors: tensor 'a': data reaches past the end of "
-                                    "the file: expected 1152921504606846976 bytes of data, got "
-                                    "4 (at byte 104); the download may be incomplete"),
+     "x.safetensors: tensor 'a': data reaches past the end of the file: expected "
+     "1152921504606846976 bytes of data, got 4 (at byte 104); the download may be incomplete"),
     ("a size of 2^64", entries(entry(shape="[18446744073709551615]")),
      "x.safetensors: tensor 'a': number in the safetensors header is too large: expected "
      "'shape' below 2^63, got 18446744073709551615"),
@@ -216,7 +215,6 @@ TENSORS = [
          "model/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': no such tensor; "
          "the closest name is 'model.layers.0.mlp.down_proj.weight'"),
     Case("a tensor of another shape", RUN, weights(lambda t: t.update({UP: zeros("F32", [3, 4])})),
-
          "model/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': the tensor does "
          "not fit the model: expected a float dtype, shape [32, 16], got float32 [3, 4]; "
          "config.json does not belong to this checkpoint"),
