@@ -52,6 +52,10 @@ CONFIGS = [
      "model/config.json: bad value of 'dtype': expected the name of a float dtype, got \"int8\""),
     ("an epsilon that is a text", config(rms_norm_eps="1e-5"),
      "model/config.json: bad value of 'rms_norm_eps': expected a number, got \"1e-5\""),
+    ("a negative epsilon", config(rms_norm_eps=-1e-6),
+     "model/config.json: bad value of 'rms_norm_eps': expected a number from 0 to 1, got -1e-06"),
+    ("an epsilon beyond a float", config(rms_norm_eps=1e300),
+     "model/config.json: bad value of 'rms_norm_eps': expected a number from 0 to 1, got 1e+300"),
     ("an unknown rope type", config(rope_scaling={"rope_type": "warp", "factor": 2.0}),
      "model/config.json: rope_type is not supported: expected default, linear, dynamic, llama3 "
      "or yarn, got warp"),
