@@ -228,6 +228,16 @@ TENSORS = [
          "not fit the model: expected a float dtype, shape [32, 16], got int32 [32, 16]; the "
          "tensor is quantized, but config.json has no quantization_config: restore the "
          "config.json that was saved with it"),
+    Case("fewer tokens in the table than in the config", QUANTIZE, config(vocab_size=97),
+         "model/model.safetensors: tensor 'model.embed_tokens.weight': wrong shape: expected "
+         "[97, 16], got [96, 16]"),
+    Case("fewer tokens in the head than in the config", QUANTIZE,
+         weights(lambda t: t.update({"lm_head.weight": zeros("F32", [95, 16])})),
+         "model/model.safetensors: tensor 'lm_head.weight': wrong shape: expected [96, 16], got "
+         "[95, 16]"),
+    Case("no table of tokens", QUANTIZE, weights(lambda t: t.pop("model.embed_tokens.weight")),
+         "model/model.safetensors: tensor 'model.embed_tokens.weight': no such tensor; the "
+         "closest name is 'model.norm.weight'"),
     Case("a weight of booleans", QUANTIZE, weights(retyped("BOOL")),
          "model/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': cannot quantize "
          "this tensor: expected a matrix of float32, float16 or bfloat16, got bool [32, 16]"),
