@@ -371,6 +371,15 @@ GROUPS = [
          weights(lambda t: t.update({UP: zeros("I8", [32, 16])}), "eetq"),
          "eetq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': tensor has the "
          "wrong dtype or shape: expected int8 [16, 32], got int8 [32, 16]"),
+    Case("group-int8: codes of another type", "run group-int8 -p a --quiet",
+         weights(lambda t: t.update({UP: zeros("U8", [32, 16])}), "group-int8"),
+         "group-int8/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': tensor has "
+         "the wrong dtype or shape: expected int8 [32, 16], got uint8 [32, 16]"),
+    Case("group-int8: scales of other groups", "run group-int8 -p a --quiet",
+         config("group-int8", quantization_config={"quant_method": "group-int8", "group_size": 8}),
+         "group-int8/model.safetensors: tensor "
+         "'model.layers.0.self_attn.q_proj.weight_scales': tensor has the wrong dtype or shape: "
+         "expected float16, bfloat16 or float32 [16, 2], got float32 [16, 1]"),
     Case("hqq: groups that do not exist", "run hqq -p a --quiet",
          weights(lambda t: t.update({UP_PROJ + "group_size": zeros("I32", [])}), "hqq"),
          "hqq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.W_q': groups do not fit the "
