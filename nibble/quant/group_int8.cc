@@ -7,6 +7,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <span>
+#include <vector>
 
 #include "nibble/base/error.h"
 #include "nibble/quant/affine_packing.h"
@@ -25,7 +26,7 @@ constexpr const char* kScalesName = "weight_scales";
 float encode_group(std::span<const float> group, std::span<uint8_t> codes) {
   float largest = 0.0f;
   for (const float w : group) largest = w == w ? std::max(largest, std::fabs(w)) : INFINITY;
-  const float factor = kInt8Max / largest;
+  const float factor = int8_scale(largest);
   if (!std::isfinite(factor) || !std::isfinite(largest)) {
     std::ranges::fill(codes, static_cast<uint8_t>(kMiddleCode));
     return std::isfinite(largest) ? 0.0f : largest;

@@ -17,9 +17,10 @@ class GroupInt8Scheme final : public Scheme {
 
   std::string_view name() const override { return GroupInt8Config::kMethod; }
 
-  // code = round-half-even(w * (127 / max |w|)) in float32, so that no dtype of a model makes the
-  // factor overflow, as a float16 one does in FastChat for groups below 0.002. Groups for which it
-  // overflows in float32 (max |w| below 4e-37) are zeros.
+  // code = round-half-even(w * (127 * (1 / max |w|))), in that order as PyTorch divides a number by
+  // a tensor. In float32, so that no dtype of a model makes the factor overflow, as a float16 one
+  // does in FastChat for groups below 0.002. Groups for which it overflows in float32 (max |w|
+  // below 4e-37) are zeros.
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
 
   Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,

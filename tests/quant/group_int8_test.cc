@@ -7,6 +7,7 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,7 +46,8 @@ struct Compressed {
 };
 
 // FastChat's steps one after the other in float32: rows padded with zeros to whole groups, 127 over
-// the largest magnitude of each, products clamped and rounded, the padding dropped.
+// the largest magnitude of each (in PyTorch a product with the reciprocal), products clamped and
+// rounded, the padding dropped.
 Compressed step_by_step(const Tensor& dense, int64_t group_size) {
   const int64_t rows = dense.dim(0), cols = dense.dim(1);
   const auto weights = dense.data<float>();
@@ -59,7 +61,7 @@ Compressed step_by_step(const Tensor& dense, int64_t group_size) {
                                                    static_cast<size_t>(group_size));
       float absmax = 0.0f;
       for (const float w : group) absmax = std::max(absmax, std::fabs(w));
-      const float factor = 127.0f / absmax;
+      const float factor = 127.0f * (1.0f / absmax);
       out.scales.push_back(absmax / 127.0f);
       for (int64_t c = g * group_size; c < std::min(cols, (g + 1) * group_size); ++c) {
         const float scaled = padded[static_cast<size_t>(c)] * factor;
