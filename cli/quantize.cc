@@ -20,7 +20,7 @@
 namespace nibble::cli {
 namespace {
 
-enum class Method : uint8_t { kBitsAndBytes, kGptq, kAwq, kEetq, kHqq };
+enum class Method : uint8_t { kBitsAndBytes, kGptq, kAwq, kEetq, kHqq, kGroupInt8 };
 
 struct NamedScheme {
   const char* name;
@@ -28,13 +28,14 @@ struct NamedScheme {
 };
 
 // "rtn", round to nearest, is what gptq does as long as no text is given to calibrate with.
-constexpr std::array<NamedScheme, 8> kSchemes = {{{"nf4", Method::kBitsAndBytes},
+constexpr std::array<NamedScheme, 9> kSchemes = {{{"nf4", Method::kBitsAndBytes},
                                                   {"fp4", Method::kBitsAndBytes},
                                                   {"int8", Method::kBitsAndBytes},
                                                   {"gptq", Method::kGptq},
                                                   {"awq", Method::kAwq},
                                                   {"eetq", Method::kEetq},
                                                   {"hqq", Method::kHqq},
+                                                  {"group-int8", Method::kGroupInt8},
                                                   {"rtn", Method::kGptq}}};
 
 struct QuantizeOptions {
@@ -64,7 +65,8 @@ Method method_of(const std::string& scheme) {
 void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
   const bool bnb = method == Method::kBitsAndBytes, four_bits = bnb && options.scheme != "int8";
   const bool packed = method == Method::kGptq || method == Method::kAwq;
-  const bool groups = packed || method == Method::kHqq;
+  const bool some_bits = packed || method == Method::kHqq;
+  const bool groups = some_bits || method == Method::kGroupInt8;
   const auto only_for = [&](bool given, const char* option, bool fits) {
     if (given && !fits) {
       throw UsageError(fmt::format("{} does not go with --scheme {}", option, options.scheme));
@@ -76,7 +78,7 @@ void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
   only_for(!options.quant_storage.empty(), "--bnb-4bit-quant-storage", four_bits);
   only_for(options.threshold.has_value(), "--llm-int8-threshold", bnb && !four_bits);
   only_for(options.skip_modules.has_value(), "--llm-int8-skip-modules", method != Method::kGptq);
-  only_for(options.bits.has_value(), "--bits", groups);
+  only_for(options.bits.has_value(), "--bits", some_bits);
   only_for(options.group_size.has_value(), "--group-size", groups);
   only_for(options.sym.has_value(), options.sym.value_or(true) ? "--sym" : "--no-sym", packed);
   only_for(!options.format.empty(), "--format", packed);
@@ -131,6 +133,13 @@ QuantizationConfig hqq_config(const QuantizeOptions& options) {
   return read_quantization_config(object, "");
 }
 
+QuantizationConfig group_int8_config(const QuantizeOptions& options) {
+  GroupInt8Config config;
+  config.group_size = options.group_size.value_or(config.group_size);
+  config.modules_to_not_convert = options.skip_modules;
+  return read_quantization_config(config.to_json(), "");
+}
+
 // Through the reader of config files, which checks what the user gave.
 std::unique_ptr<Scheme> scheme_of(const QuantizeOptions& options) {
   const Method method = method_of(options.scheme);
@@ -150,6 +159,8 @@ std::unique_ptr<Scheme> scheme_of(const QuantizeOptions& options) {
       }
       case Method::kHqq:
         return make_scheme(hqq_config(options), "");
+      case Method::kGroupInt8:
+        return make_scheme(group_int8_config(options), "");
     }
   } catch (const Error& error) {
     throw UsageError(error.what());
@@ -179,8 +190,9 @@ void add_quantize_command(CLI::App& app) {
       "\nnf4 and fp4 are bitsandbytes' 4-bit types, int8 is LLM.int8(). gptq and awq are the "
       "formats of\n"
       "these names, with codes rounded to nearest; rtn is another name of gptq; eetq is int8 with\n"
-      "float activations, hqq rounds with the best zero. Linear layers are quantized, the output\n"
-      "head and embeddings stay. transformers loads the result as it is, but for marlin of awq.\n\n"
+      "float activations, hqq rounds with the best zero, group-int8 is FastChat's int8 per group.\n"
+      "Linear layers are quantized, the output head and embeddings stay. transformers loads the\n"
+      "result as it is, but for marlin of awq and group-int8, which is nibble's own.\n\n"
       "Examples:\n"
       "  nibble quantize model model-nf4 --scheme nf4 --double-quant\n"
       "  nibble quantize model model-int8 --scheme int8 --llm-int8-skip-modules "
@@ -188,7 +200,9 @@ void add_quantize_command(CLI::App& app) {
       "  nibble quantize model model-gptq --scheme gptq --bits 4 --group-size 128\n");
   command->add_option("source", options->source, "Model folder to read")->required();
   command->add_option("destination", options->destination, "Model folder to write")->required();
-  command->add_option("--scheme", options->scheme, "nf4, fp4, int8, gptq, awq, eetq, hqq or rtn")
+  command
+      ->add_option("--scheme", options->scheme,
+                   "nf4, fp4, int8, gptq, awq, eetq, hqq, group-int8 or rtn")
       ->required();
   command->add_flag("--double-quant,--bnb-4bit-use-double-quant", options->double_quant,
                     "4 bits: quantize the scales too, 4.13 bits per weight instead of 4.5");
@@ -203,9 +217,9 @@ void add_quantize_command(CLI::App& app) {
                    "int8: activations of this magnitude stay float (default 6)")
       ->check(CLI::NonNegativeNumber);
   command->add_option("--bits", options->bits, "gptq: 2, 3, 4 or 8, hqq: 1 to 8 but 7 (default 4)");
-  command->add_option(
-      "--group-size", options->group_size,
-      "gptq, awq, hqq: inputs that share a scale, -1 for a whole row (default 128, hqq 64)");
+  command->add_option("--group-size", options->group_size,
+                      "gptq, awq, hqq, group-int8: inputs that share a scale, -1 for a whole row "
+                      "(default 128, hqq 64, group-int8 256)");
   command->add_flag_function(
       "--sym,!--no-sym", [options](int64_t count) { options->sym = count > 0; },
       "gptq, awq: zero is the middle code (default: gptq yes, awq no)");

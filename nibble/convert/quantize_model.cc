@@ -3,7 +3,10 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "nibble/base/error.h"
 #include "nibble/convert/conversion.h"
@@ -17,19 +20,26 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// `module`.weight of a plain model in the dtype `held`, checked against the shape that the config
-// asks for.
-Tensor dense_weight(const Checkpoint& checkpoint, const ModuleInfo& module, DType held) {
-  const std::string name = module.name + ".weight";
-  Tensor tensor = checkpoint.tensor(name);
-  if (tensor.shape() != Shape{module.rows, module.cols}) {
+// Throws Error unless the plain model has the matrices that its config asks for, in their shapes: a
+// model that does not load would give another one. Of a weight that is tied either name will do.
+void check_matrices(const Checkpoint& checkpoint, const std::vector<ModuleInfo>& modules) {
+  std::set<std::string> tied;  // tables that the file may have under the name of what shares them
+  for (const ModuleInfo& module : modules) {
+    if (checkpoint.contains(module.name + ".weight")) tied.insert(module.tied_to);
+  }
+  for (const ModuleInfo& module : modules) {
+    const std::string name = module.name + ".weight";
+    if (module.kind == ModuleInfo::Kind::kParameter) continue;
+    const bool elsewhere = !module.tied_to.empty() || tied.contains(module.name);
+    if (elsewhere && !checkpoint.contains(name)) continue;
+    const Shape& shape = checkpoint.info(name).shape;
+    if (shape == Shape{module.rows, module.cols}) continue;
     throw Error("wrong shape")
         .file(checkpoint.file_of(name))
         .tensor(name)
         .expected(to_string(Shape{module.rows, module.cols}))
-        .got(to_string(tensor.shape()));
+        .got(to_string(shape));
   }
-  return is_float(tensor.dtype()) ? to_dtype(tensor, held) : tensor;
 }
 
 }  // namespace
@@ -57,11 +67,11 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   options.skip_modules = scheme.skip_modules();
   std::map<std::string, ModuleInfo> to_quantize;  // by the name of the weight
   ConversionReport& report = conversion.report();
-  for (const ModuleInfo& module : modules_of(source.config, options)) {
+  const std::vector<ModuleInfo> modules = modules_of(source.config, options);
+  check_matrices(checkpoint, modules);
+  for (const ModuleInfo& module : modules) {
     if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
     if (module.quantizable) to_quantize.emplace(module.name + ".weight", module);
-    if (!checkpoint.contains(module.name + ".weight"))
-      dense_weight(checkpoint, module, held);  // throws
     ++(module.quantizable ? report.modules_converted : report.modules_kept);
   }
 
@@ -79,7 +89,7 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
       }
       const Tensor stored = checkpoint.tensor(name);
       prefetch_pages(stored);
-      const Tensor dense = dense_weight(checkpoint, found->second, held);
+      const Tensor dense = is_float(stored.dtype()) ? to_dtype(stored, held) : stored;
       Weight packed;
       try {
         packed = scheme.quantize(dense, pool);

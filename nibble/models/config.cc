@@ -159,6 +159,13 @@ void read_tokens(const ConfigReader& reader, const Defaults& defaults, ModelConf
   }
 }
 
+// Below 0 the square root of a small row is no number; no model comes near 1.
+float read_norm_eps(const ConfigReader& reader) {
+  const double eps = reader.number("rms_norm_eps", 1e-6);
+  if (eps < 0 || eps > 1) reader.fail("rms_norm_eps", "a number from 0 to 1");
+  return static_cast<float>(eps);
+}
+
 std::optional<DType> read_dtype(const ConfigReader& reader) {
   const char* key = reader.has("dtype") ? "dtype" : "torch_dtype";
   if (!reader.has(key)) return std::nullopt;
@@ -188,7 +195,7 @@ ModelConfig ModelConfig::from_json(const Json& json, const std::string& file) {
   read_biases(reader, config);
   read_tokens(reader, defaults, config);
   config.rope = read_rope_config(reader, config.max_position_embeddings, config.head_dim);
-  config.rms_norm_eps = static_cast<float>(reader.number("rms_norm_eps", 1e-6));
+  config.rms_norm_eps = read_norm_eps(reader);
   config.hidden_act = reader.string("hidden_act", "silu");
   if (config.hidden_act != "silu" && config.hidden_act != "swish") {
     reader.fail("hidden_act", "\"silu\"");

@@ -8,6 +8,7 @@
 #include "nibble/quant/bnb4.h"
 #include "nibble/quant/eetq.h"
 #include "nibble/quant/gptq.h"
+#include "nibble/quant/group_int8.h"
 #include "nibble/quant/hqq.h"
 #include "nibble/quant/llm_int8.h"
 
@@ -26,6 +27,9 @@ std::unique_ptr<Scheme> scheme_for(const AwqConfig& config) {
 }
 std::unique_ptr<Scheme> scheme_for(const EetqConfig& config) {
   return std::make_unique<EetqScheme>(config);
+}
+std::unique_ptr<Scheme> scheme_for(const GroupInt8Config& config) {
+  return std::make_unique<GroupInt8Scheme>(config);
 }
 std::unique_ptr<Scheme> scheme_for(const HqqConfig& config) {
   return std::make_unique<HqqScheme>(config);

@@ -3,8 +3,8 @@
 line that the user must read.
 
 Every case begins with a folder that holds a sound tiny model in `model` and its quantized copies in
-`nf4`, `int8`, `gptq`, `awq`, `eetq` and `hqq`, and runs in it, so that messages show relative
-paths.
+`nf4`, `int8`, `gptq`, `awq`, `eetq`, `group-int8` and `hqq`, and runs in it, so that messages show
+relative paths.
 """
 
 import json

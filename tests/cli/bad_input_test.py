@@ -56,7 +56,7 @@ class BadInput(unittest.TestCase):
         cls.sound = Path(tempfile.mkdtemp(prefix="nibble-sound-"))
         cls.addClassCleanup(shutil.rmtree, cls.sound)
         tiny_model.write_model(cls.sound / "model", hidden=16, layers=1, context=64)
-        for scheme in ["nf4", "int8", "gptq", "awq", "eetq", "hqq"]:
+        for scheme in ["nf4", "int8", "gptq", "awq", "eetq", "group-int8", "hqq"]:
             group_size = " --group-size 16" if scheme == "hqq" else ""
             cls.run_program(f"quantize model {scheme} --scheme {scheme} --quiet{group_size}",
                             cls.sound)

@@ -52,6 +52,10 @@ CONFIGS = [
      "model/config.json: bad value of 'dtype': expected the name of a float dtype, got \"int8\""),
     ("an epsilon that is a text", config(rms_norm_eps="1e-5"),
      "model/config.json: bad value of 'rms_norm_eps': expected a number, got \"1e-5\""),
+    ("a negative epsilon", config(rms_norm_eps=-1e-6),
+     "model/config.json: bad value of 'rms_norm_eps': expected a number from 0 to 1, got -1e-06"),
+    ("an epsilon beyond a float", config(rms_norm_eps=1e300),
+     "model/config.json: bad value of 'rms_norm_eps': expected a number from 0 to 1, got 1e+300"),
     ("an unknown rope type", config(rope_scaling={"rope_type": "warp", "factor": 2.0}),
      "model/config.json: rope_type is not supported: expected default, linear, dynamic, llama3 "
      "or yarn, got warp"),
@@ -73,7 +77,7 @@ QUANTIZATION = [
      "nf4/config.json: quantization_config has no 'quant_method'"),
     ("an unknown method", {"quantization_config": {"quant_method": "alien"}},
      "nf4/config.json: quantization method is not known: expected one of awq, bitsandbytes, eetq, "
-     'gptq, hqq, got "alien"'),
+     'gptq, group-int8, hqq, got "alien"'),
     ("a format of GPTQ that is not read", {"quantization_config": {
         "quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_p"}},
      "nf4/config.json: this format of GPTQ files is not read here: expected gptq, gptq_v2 or "
@@ -84,13 +88,11 @@ QUANTIZATION = [
      "nf4/config.json: quantization_config has a bad 'bits': expected 2, 3, 4 or 8, got 5"),
     ("a flag that is a text", {"quantization_config": {"quant_method": "bitsandbytes",
                                                        "load_in_4bit": "yes"}},
-                                                       "nf4/config.json: quantization_config "
-                                                       "has a bad 'load_in_4bit': expected a "
-                                                       "boolean, got \"yes\""),
+     "nf4/config.json: quantization_config has a bad 'load_in_4bit': expected a boolean, got "
+     "\"yes\""),
     ("both widths", {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True,
                                              "load_in_8bit": True}},
-                                             "nf4/config.json: load_in_4bit and load_in_8bit "
-                                             "are both True; set one of them"),
+     "nf4/config.json: load_in_4bit and load_in_8bit are both True; set one of them"),
     ("an unknown 4-bit type", {"quantization_config": {
         "quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf5"}},
         'nf4/config.json: bnb_4bit_quant_type is unknown: expected "nf4" or "fp4", got "nf5"'),
@@ -236,7 +238,7 @@ OPTIONS = [
          "convert --help`", code=2),
     Case("an unknown scheme", "quantize model out --scheme int3", nothing,
          "--scheme: there is no 'int3'; this version has nf4, fp4, int8, gptq, awq, eetq, hqq, "
-         "rtn; see `nibble quantize --help`", code=2),
+         "group-int8, rtn; see `nibble quantize --help`", code=2),
     Case("another number of bits per block", QUANTIZE + " --block-size 60", nothing,
          "block size is not one of bitsandbytes: expected 32, 64, 128, 256, 512, 1024, 2048 or "
          "4096, got 60; see `nibble quantize --help`", code=2),

@@ -70,9 +70,8 @@ SAFETENSORS = [
      "[4294967296, 4294967296]"),
     ("2^60 elements", entries(entry(shape="[1152921504606846976]",
                                     offsets="[0, 1152921504606846976]")),
-                                    "x.safetensors: tensor 'a': data reaches past the end of "
-                                    "the file: expected 1152921504606846976 bytes of data, got "
-                                    "4 (at byte 104); the download may be incomplete"),
+     "x.safetensors: tensor 'a': data reaches past the end of the file: expected "
+     "1152921504606846976 bytes of data, got 4 (at byte 104); the download may be incomplete"),
     ("a size of 2^64", entries(entry(shape="[18446744073709551615]")),
      "x.safetensors: tensor 'a': number in the safetensors header is too large: expected "
      "'shape' below 2^63, got 18446744073709551615"),
@@ -216,7 +215,6 @@ TENSORS = [
          "model/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': no such tensor; "
          "the closest name is 'model.layers.0.mlp.down_proj.weight'"),
     Case("a tensor of another shape", RUN, weights(lambda t: t.update({UP: zeros("F32", [3, 4])})),
-
          "model/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': the tensor does "
          "not fit the model: expected a float dtype, shape [32, 16], got float32 [3, 4]; "
          "config.json does not belong to this checkpoint"),
@@ -230,6 +228,16 @@ TENSORS = [
          "not fit the model: expected a float dtype, shape [32, 16], got int32 [32, 16]; the "
          "tensor is quantized, but config.json has no quantization_config: restore the "
          "config.json that was saved with it"),
+    Case("fewer tokens in the table than in the config", QUANTIZE, config(vocab_size=97),
+         "model/model.safetensors: tensor 'model.embed_tokens.weight': wrong shape: expected "
+         "[97, 16], got [96, 16]"),
+    Case("fewer tokens in the head than in the config", QUANTIZE,
+         weights(lambda t: t.update({"lm_head.weight": zeros("F32", [95, 16])})),
+         "model/model.safetensors: tensor 'lm_head.weight': wrong shape: expected [96, 16], got "
+         "[95, 16]"),
+    Case("no table of tokens", QUANTIZE, weights(lambda t: t.pop("model.embed_tokens.weight")),
+         "model/model.safetensors: tensor 'model.embed_tokens.weight': no such tensor; the "
+         "closest name is 'model.norm.weight'"),
     Case("a weight of booleans", QUANTIZE, weights(retyped("BOOL")),
          "model/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': cannot quantize "
          "this tensor: expected a matrix of float32, float16 or bfloat16, got bool [32, 16]"),
@@ -363,6 +371,15 @@ GROUPS = [
          weights(lambda t: t.update({UP: zeros("I8", [32, 16])}), "eetq"),
          "eetq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': tensor has the "
          "wrong dtype or shape: expected int8 [16, 32], got int8 [32, 16]"),
+    Case("group-int8: codes of another type", "run group-int8 -p a --quiet",
+         weights(lambda t: t.update({UP: zeros("U8", [32, 16])}), "group-int8"),
+         "group-int8/model.safetensors: tensor 'model.layers.0.mlp.up_proj.weight': tensor has "
+         "the wrong dtype or shape: expected int8 [32, 16], got uint8 [32, 16]"),
+    Case("group-int8: scales of other groups", "run group-int8 -p a --quiet",
+         config("group-int8", quantization_config={"quant_method": "group-int8", "group_size": 8}),
+         "group-int8/model.safetensors: tensor "
+         "'model.layers.0.self_attn.q_proj.weight_scales': tensor has the wrong dtype or shape: "
+         "expected float16, bfloat16 or float32 [16, 2], got float32 [16, 1]"),
     Case("hqq: groups that do not exist", "run hqq -p a --quiet",
          weights(lambda t: t.update({UP_PROJ + "group_size": zeros("I32", [])}), "hqq"),
          "hqq/model.safetensors: tensor 'model.layers.0.mlp.up_proj.W_q': groups do not fit the "

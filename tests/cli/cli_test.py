@@ -289,6 +289,7 @@ class Files(CliTest):
             ("awq", ["--format", "gemv"], "gemv"), ("awq", ["--format", "gemv_fast"], "gemv_fast"),
             ("awq", ["--format", "llm-awq"], "llm-awq"), ("awq", ["--format", "marlin"], "marlin"),
             ("eetq", [], None), ("hqq", [], None), ("hqq", ["--bits", "3"], None),
+            ("group-int8", [], None), ("group-int8", ["--group-size", "48"], None),
         ]:
             with self.subTest(scheme=scheme, options=options):
                 folder = self.folder / "groups"

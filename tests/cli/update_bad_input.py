@@ -18,19 +18,26 @@ import bad_texts
 import bad_weights
 
 WIDTH = 100
+NARROWEST = 20  # a text has this much room in a line, even where the line gets longer than WIDTH
+
+
+def quoted(text):
+    """The text as a Python string."""
+    quote = "'" if '"' in text and "'" not in text else '"'
+    return quote + text.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
+
+
+def room(column):
+    """How long a string may be that begins at this column, with brackets and a comma behind it."""
+    return max(WIDTH - column - 3, NARROWEST)
 
 
 def literal(text, column):
     """The text as Python strings that begin at this column, wrapped at spaces."""
-    quote = "'" if '"' in text and "'" not in text else '"'
-
-    def quoted(part):
-        return quote + part.replace("\\", "\\\\").replace(quote, "\\" + quote) + quote
-
     lines, rest = [], text
-    while len(quoted(rest)) > WIDTH - column - 3:
-        end = WIDTH - column - 3
-        while len(quoted(rest[:end])) > WIDTH - column - 3:
+    while len(quoted(rest)) > room(column):
+        end = room(column)
+        while len(quoted(rest[:end])) > room(column):
             end -= 1
         end = rest.rfind(" ", 0, end) + 1 or end
         lines.append(quoted(rest[:end]))
@@ -38,16 +45,31 @@ def literal(text, column):
     return ("\n" + " " * column).join([*lines, quoted(rest)])
 
 
+def constants(tree, value):
+    """The constants of this value, each with the first of the items that it stands among."""
+    for parent in ast.walk(tree):
+        items = getattr(parent, "elts", None) or getattr(parent, "args", None) or []
+        for child in ast.iter_child_nodes(parent):
+            if isinstance(child, ast.Constant) and child.value == value:
+                yield child, items[0] if child in items else child
+
+
 def replace(source, old, new):
-    """The source with every string constant `old` replaced."""
-    found = [node for node in ast.walk(ast.parse(source))
-             if isinstance(node, ast.Constant) and node.value == old]
+    """The source with every string constant `old` replaced. One that stands behind others in a line
+    which has no room for it goes to the next, below the first of them."""
     lines = source.split("\n")
-    for node in sorted(found, key=lambda node: -node.lineno):
+    found = sorted(constants(ast.parse(source), old),
+                   key=lambda pair: (-pair[0].lineno, -pair[0].col_offset))
+    for node, before in found:
         first, last = node.lineno - 1, node.end_lineno - 1
         begin = lines[first].encode()[:node.col_offset].decode()
         end = lines[last].encode()[node.end_col_offset:].decode()
-        lines[first:last + 1] = (begin + literal(new, len(begin)) + end).split("\n")
+        if begin.strip() and before is not node and len(quoted(new)) > room(len(begin)):
+            column = len(lines[before.lineno - 1].encode()[:before.col_offset].decode())
+            begin = begin.rstrip() + "\n" + " " * column
+        else:
+            column = len(begin)
+        lines[first:last + 1] = (begin + literal(new, column) + end).split("\n")
     return "\n".join(lines)
 
 

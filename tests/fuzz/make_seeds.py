@@ -197,7 +197,8 @@ def packed_weights():
 
 
 def group_packings():
-    """Modules [64, 64] of GPTQ and AWQ in groups of 32, of EETQ and HQQ (packed_weights.cc)."""
+    """Modules [64, 64] of GPTQ and AWQ in groups of 32, of EETQ, group-int8 and HQQ
+    (packed_weights.cc)."""
     def words(*shape):
         count = shape[0] * shape[1]
         return "I32", list(shape), struct.pack(f"<{count}I", *(0x76543210 + i for i in range(count)))
@@ -222,6 +223,8 @@ def group_packings():
     yield file_bytes.safetensors({
         "m.weight": ("I8", [64, 64], bytes(range(256)) * 16), "m.weight_layout": ("U8", [], b"K"),
         "m.weight_scales": ("F16", [64], b"\0\x3c" * 64)})
+    yield file_bytes.safetensors({
+        "m.weight": ("I8", [64, 64], bytes(range(256)) * 16), "m.weight_scales": halves(64, 2)})
     for axis, bits, codes in ((0, 4, ("U8", [16, 128], bytes(range(256)) * 8)),
                               (1, 3, words(13, 32))):
         groups = [1, 128] if axis == 0 else [128, 1]
@@ -335,6 +338,7 @@ QUANTIZATION_CONFIGS = [
     {"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": True, "version": "gemm",
      "backend": "autoawq", "modules_to_not_convert": ["lm_head"], "do_fuse": False},
     {"quant_method": "eetq", "weights": "int8", "modules_to_not_convert": None},
+    {"quant_method": "group-int8", "bits": 8, "group_size": 256, "modules_to_not_convert": None},
     {"quant_method": "hqq", "skip_modules": ["lm_head"], "quant_config": {
         "weight_quant_params": {"nbits": 4, "group_size": 64, "channel_wise": True, "axis": 1,
                                 "optimize": True, "round_zero": True, "view_as_float": False},

@@ -42,7 +42,9 @@ const std::vector<std::unique_ptr<Scheme>>& schemes() {
                                 R"({"quant_method": "awq", "group_size": 32,
                                     "version": "gemv_fast"})",
                                 R"({"quant_method": "awq", "version": "marlin"})",
-                                R"({"quant_method": "eetq"})", R"({"quant_method": "hqq"})"}) {
+                                R"({"quant_method": "eetq"})", R"({"quant_method": "hqq"})",
+                                R"({"quant_method": "group-int8",
+                                    "group_size": 48})"}) {
       list.push_back(make_scheme(nlohmann::ordered_json::parse(packing), ""));
     }
     return list;

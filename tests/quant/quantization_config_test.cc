@@ -48,8 +48,9 @@ TEST(QuantizationConfig, RefusesWithFileAndKey) {
       {"3", "quantization_config is not an object: got 3"},
       {"{}", "quantization_config has no 'quant_method'"},
       {R"({"quant_method": "fp8"})",
-       "quantization method is not known: expected one of awq, bitsandbytes, eetq, gptq, hqq, got "
-       "\"fp8\""},
+       "quantization method is not known: expected one of awq, bitsandbytes, eetq, gptq, "
+       "group-int8, "
+       "hqq, got \"fp8\""},
       {R"({"quant_method": "gptq"})",
        "quantization_config has a bad 'bits': expected 2, 3, 4 or 8, got nothing"},
       {R"({"quant_method": "gptq", "bits": 5})",
