@@ -58,8 +58,7 @@ class GptqRun {
       hidden_.push_back(model_.embed(ctx_, batches_.back()));
     }
     model_.visit([this](const std::string& path, Linear& linear) {
-      const Weight& weight = linear.weight().weight();
-      if (!options_.wanted(path, weight.rows(), weight.cols())) return;
+      if (!options_.modules.contains(path)) return;
       targets_.emplace(&linear.weight(), Target{path, &linear});
     });
   }

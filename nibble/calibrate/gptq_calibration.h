@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,9 +25,8 @@ struct GptqCalibrationOptions {
   // `grid` is replaced by that of `grid_of_cols`, which knows what a group size of -1 means.
   GptqSolverOptions solver;
   std::function<RtnOptions(int64_t cols)> grid_of_cols;
-  // Which modules to quantize; the others stay as they are.
-  std::function<bool(const std::string& path, int64_t rows, int64_t cols)> wanted;
-  Progress* progress = nullptr;  // counts modules
+  std::set<std::string> modules;  // to quantize, by path; the others stay as they are
+  Progress* progress = nullptr;   // counts modules
 };
 
 struct CalibratedModule {

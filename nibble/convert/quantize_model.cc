@@ -36,7 +36,8 @@ Tensor dense_weight(const Checkpoint& checkpoint, const ModuleInfo& module, DTyp
 
 ConversionReport quantize_model(const fs::path& source_folder, const fs::path& destination,
                                 const Scheme& scheme, ThreadPool& pool,
-                                CheckpointWriterOptions writer_options, Progress* progress) {
+                                CheckpointWriterOptions writer_options, Progress* progress,
+                                const ChosenCodes* chosen) {
   Conversion conversion(destination,
                         {{"command", "quantize"}, {"scheme", scheme.config_json().dump()}}, pool,
                         std::move(writer_options), progress);
@@ -59,13 +60,15 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   ConversionReport& report = conversion.report();
   for (const ModuleInfo& module : modules_of(source.config, options)) {
     if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
-    if (module.quantizable) to_quantize.emplace(module.name + ".weight", module);
+    const bool converts = module.quantizable && (!chosen || chosen->weights.contains(module.name));
+    if (converts) to_quantize.emplace(module.name + ".weight", module);
     if (!checkpoint.contains(module.name + ".weight"))
       dense_weight(checkpoint, module, held);  // throws
-    ++(module.quantizable ? report.modules_converted : report.modules_kept);
+    ++(converts ? report.modules_converted : report.modules_kept);
   }
 
   conversion.describe_source(checkpoint);
+  if (chosen) conversion.describe_file(chosen->texts);
   conversion.start("quantizing", checkpoint.total_bytes());
   for (const std::string& name : checkpoint.names()) {
     conversion.step(name, checkpoint.info(name).nbytes, [&] {
@@ -82,7 +85,7 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
       const Tensor dense = dense_weight(checkpoint, found->second, held);
       Weight packed;
       try {
-        packed = scheme.quantize(dense, pool);
+        packed = chosen ? chosen->weights.at(found->second.name) : scheme.quantize(dense, pool);
       } catch (Error& error) {
         throw error.file(checkpoint.file_of(name)).tensor(name);
       }
