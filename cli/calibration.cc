@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <sstream>
+
 #include "cli/output.h"
 
 namespace nibble::cli {
@@ -13,11 +15,11 @@ void add_calibration_options(CLI::App& command, CalibrationArguments& arguments)
   command
       .add_option("--calibration-samples", arguments.samples,
                   "Sequences to calibrate with (default 128)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1'000'000));
   command
       .add_option("--calibration-seqlen", arguments.seqlen,
                   "Tokens of each (default 2048, or the model's context)")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(11, 1'000'000));
   command.add_option("--damp-percent", arguments.damp_percent,
                      "Of the Hessian's mean diagonal, added to it (default 0.1)");
   command.add_flag("--desc-act", arguments.desc_act,
@@ -58,7 +60,8 @@ void report_calibration(const CalibratedModel& calibrated, const CommonOptions& 
     table.add({module.name, fmt::format("{:.3e}", module.loss),
                fmt::format("{:.3g}", module.damp_percent)});
   }
-  note(table.text(), common.quiet);
+  std::istringstream lines(table.text());
+  for (std::string line; std::getline(lines, line);) note(line, common.quiet);
 }
 
 nlohmann::ordered_json calibration_json(const CalibratedModel& calibrated) {

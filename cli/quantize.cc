@@ -175,6 +175,7 @@ ConversionReport quantize_calibrated(const QuantizeOptions& options,
                                      const std::shared_ptr<ThreadPool>& pool,
                                      const CheckpointWriterOptions& writer, Progress* progress,
                                      nlohmann::ordered_json& details) {
+  require_writable_destination(options.destination, writer);  // before the long part
   CalibratedModel calibrated =
       calibrate_model(options.source, gptq_config(options),
                       calibration_options(options.calibration, options.common), pool, progress);

@@ -5,10 +5,13 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
 #include "nibble/base/random.h"
+#include "nibble/models/open_model.h"
+#include "nibble/quant/gptq.h"
 #include "tests/generate/tiny_model.h"
 #include "tests/testing/message_of.h"
 
@@ -84,6 +87,34 @@ TEST_F(CalibrateModelTest, ModulesThatFillNoWordsStayPlainAndAreNamed) {
   const std::vector<std::vector<std::string>> named = {
       {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"}};
   EXPECT_EQ(result.config.modules_in_block_to_quantize, named);
+}
+
+TEST_F(CalibrateModelTest, TheModelRunsOnWithTheChosenCodes) {
+  ThreadPool pool(2);
+  OpenedModel opened = open_model(model_);
+  GptqCalibrationOptions options;
+  options.modules = {"model.layers.0.self_attn.k_proj"};
+  options.grid_of_cols = [this](int64_t cols) { return GptqScheme(config_).grid_options(cols); };
+  const std::vector<std::vector<int32_t>> sequences = {{5, 20, 31, 8, 44}, {9, 9, 70}};
+  const GptqCalibration result =
+      calibrate_gptq(*opened.model, *opened.backend, pool, sequences, options);
+  ASSERT_EQ(result.modules.size(), 1u);
+  EXPECT_EQ(result.modules[0].tokens, 8);
+  std::as_const(*opened.model).visit([&](const std::string& path, const Linear& linear) {
+    const Layout layout = linear.weight().weight().layout();
+    EXPECT_EQ(layout, options.modules.contains(path) ? Layout::kAffineGroup : Layout::kDense);
+  });
+}
+
+TEST_F(CalibrateModelTest, AWeightOfAnotherShapeIsNotTaken) {
+  OpenedModel opened = open_model(model_);
+  opened.model->visit([&](const std::string& path, Linear& linear) {
+    if (!path.ends_with("k_proj")) return;
+    const auto other = opened.backend->prepare(Weight::dense(Tensor::zeros(DType::kF32, {64, 64})));
+    EXPECT_EQ(message_of([&] { linear.set_weight(other); }),
+              "a weight cannot take the place of one of another shape: expected [32, 64], got "
+              "[64, 64]");
+  });
 }
 
 TEST_F(CalibrateModelTest, RefusesWhatCannotBeCalibrated) {
