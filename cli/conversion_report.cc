@@ -13,15 +13,18 @@ namespace nibble::cli {
 namespace {
 
 void print_report(std::string_view done, const std::string& destination,
-                  const ConversionReport& report, const CommonOptions& common) {
+                  const ConversionReport& report, const CommonOptions& common,
+                  const nlohmann::ordered_json& details) {
   if (common.json) {
-    print_json({{"destination", destination},
-                {"tensors", report.tensors},
-                {"modules_converted", report.modules_converted},
-                {"modules_kept", report.modules_kept},
-                {"bytes_before", report.bytes_before},
-                {"bytes_after", report.bytes_after},
-                {"seconds", report.seconds}});
+    nlohmann::ordered_json document = {{"destination", destination},
+                                       {"tensors", report.tensors},
+                                       {"modules_converted", report.modules_converted},
+                                       {"modules_kept", report.modules_kept},
+                                       {"bytes_before", report.bytes_before},
+                                       {"bytes_after", report.bytes_after},
+                                       {"seconds", report.seconds}};
+    if (!details.is_null()) document.update(details);
+    print_json(document);
     return;
   }
   std::string modules;
@@ -38,14 +41,15 @@ void print_report(std::string_view done, const std::string& destination,
 
 void run_conversion(std::string_view done, const std::string& destination,
                     const CheckpointWriterOptions& writer, const CommonOptions& common,
-                    const std::function<ConversionReport(Progress*)>& job) {
+                    const std::function<ConversionReport(Progress*)>& job,
+                    const nlohmann::ordered_json& details) {
   if (!writer.resume && has_unfinished_work(destination)) {
     note("starting anew: the unfinished work of an earlier run goes (--resume would continue it)",
          common.quiet);
   }
   ProgressBar progress(common.quiet);
   try {
-    print_report(done, destination, job(&progress), common);
+    print_report(done, destination, job(&progress), common, details);
   } catch (const Interrupted&) {
     progress.end();
     if (has_unfinished_work(destination)) {

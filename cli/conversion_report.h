@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 
@@ -13,9 +14,10 @@
 namespace nibble::cli {
 
 // Runs `job` under a progress bar, then prints its report: one line on stdout, or the JSON
-// document. `done`: "quantized".
+// document, which `details` joins, if they are not null when the job is done. `done`: "quantized".
 void run_conversion(std::string_view done, const std::string& destination,
                     const CheckpointWriterOptions& writer, const CommonOptions& common,
-                    const std::function<ConversionReport(Progress*)>& job);
+                    const std::function<ConversionReport(Progress*)>& job,
+                    const nlohmann::ordered_json& details = nullptr);
 
 }  // namespace nibble::cli

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/calibration.h"
 #include "cli/commands.h"
 #include "cli/conversion_report.h"
 #include "cli/options.h"
@@ -48,6 +49,7 @@ struct QuantizeOptions {
   std::optional<int64_t> bits, group_size;
   std::optional<bool> sym;
   std::string format;
+  CalibrationArguments calibration;
   OutputOptions output;
   CommonOptions common;
 };
@@ -82,6 +84,14 @@ void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
   only_for(options.group_size.has_value(), "--group-size", groups);
   only_for(options.sym.has_value(), options.sym.value_or(true) ? "--sym" : "--no-sym", packed);
   only_for(!options.format.empty(), "--format", packed);
+  const bool calibrated = !options.calibration.texts.empty();
+  only_for(calibrated, "--calibration", options.scheme == "gptq");
+  require_calibration(options.calibration);
+  if (calibrated && options.format == "marlin") {
+    throw UsageError(
+        "--calibration does not go with --format marlin: quantize to gptq, then convert --to "
+        "gptq-marlin");
+  }
 }
 
 BitsAndBytesConfig bnb_config(const QuantizeOptions& options) {
@@ -105,13 +115,16 @@ BitsAndBytesConfig bnb_config(const QuantizeOptions& options) {
 }
 
 // Asymmetric zeros are stored as they are, which all readers of gptq_v2 understand alike.
-QuantizationConfig gptq_config(const QuantizeOptions& options) {
+GptqConfig gptq_config(const QuantizeOptions& options) {
   GptqConfig config;
   config.bits = options.bits.value_or(config.bits);
   config.group_size = options.group_size.value_or(config.group_size);
   config.sym = options.sym.value_or(true);
   config.format = !options.format.empty() ? options.format : config.sym ? "gptq" : "gptq_v2";
-  return read_quantization_config(config.to_json(), "");
+  config.damp_percent = options.calibration.damp_percent.value_or(config.damp_percent);
+  config.desc_act = options.calibration.desc_act;
+  config.act_group_aware = !config.desc_act;
+  return GptqConfig::from_json(config.to_json(), "");
 }
 
 QuantizationConfig awq_config(const QuantizeOptions& options) {
@@ -168,17 +181,40 @@ std::unique_ptr<Scheme> scheme_of(const QuantizeOptions& options) {
   return nullptr;
 }
 
+// Calibrates, then quantizes with the codes that came of it.
+ConversionReport quantize_calibrated(const QuantizeOptions& options,
+                                     const std::shared_ptr<ThreadPool>& pool,
+                                     const CheckpointWriterOptions& writer, Progress* progress,
+                                     nlohmann::ordered_json& details) {
+  require_writable_destination(options.destination, writer);  // before the long part
+  CalibratedModel calibrated =
+      calibrate_model(options.source, gptq_config(options),
+                      calibration_options(options.calibration, options.common), pool, progress);
+  report_calibration(calibrated, options.common);
+  details = {{"calibration", calibration_json(calibrated)}};
+  const ChosenCodes chosen{std::move(calibrated.calibration.weights), options.calibration.texts};
+  return quantize_model(options.source, options.destination, *make_scheme(calibrated.config, ""),
+                        *pool, writer, progress, &chosen);
+}
+
 void quantize(const QuantizeOptions& options) {
   const std::unique_ptr<Scheme> scheme = scheme_of(options);
   const CheckpointWriterOptions writer = writer_options(options.output);
   const std::shared_ptr<ThreadPool> pool = make_pool(options.common);
   require_model_folder(options.source);
-  run_conversion("quantized", options.destination, writer, options.common, [&](Progress* progress) {
-    const ConversionReport report =
-        quantize_model(options.source, options.destination, *scheme, *pool, writer, progress);
-    if (report.modules_converted == 0) warn("no module was quantized");
-    return report;
-  });
+  nlohmann::ordered_json details;
+  run_conversion(
+      "quantized", options.destination, writer, options.common,
+      [&](Progress* progress) {
+        if (!options.calibration.texts.empty()) {
+          return quantize_calibrated(options, pool, writer, progress, details);
+        }
+        const ConversionReport report =
+            quantize_model(options.source, options.destination, *scheme, *pool, writer, progress);
+        if (report.modules_converted == 0) warn("no module was quantized");
+        return report;
+      },
+      details);
 }
 
 }  // namespace
@@ -189,15 +225,18 @@ void add_quantize_command(CLI::App& app) {
   command->footer(
       "\nnf4 and fp4 are bitsandbytes' 4-bit types, int8 is LLM.int8(). gptq and awq are the "
       "formats of\n"
-      "these names, with codes rounded to nearest; rtn is another name of gptq; eetq is int8 with\n"
-      "float activations, hqq rounds with the best zero, group-int8 is FastChat's int8 per group.\n"
-      "Linear layers are quantized, the output head and embeddings stay. transformers loads the\n"
-      "result as it is, but for marlin of awq and group-int8, which is nibble's own.\n\n"
+      "these names, with codes rounded to nearest, or with --calibration chosen by GPTQ; rtn is\n"
+      "another name of gptq; eetq is int8 with float activations, hqq rounds with the best zero,\n"
+      "group-int8 is FastChat's int8 per group. Linear layers are quantized, the output head and\n"
+      "embeddings stay. transformers loads the result as it is, but for marlin of awq and "
+      "group-int8,\n"
+      "which is nibble's own.\n\n"
       "Examples:\n"
       "  nibble quantize model model-nf4 --scheme nf4 --double-quant\n"
       "  nibble quantize model model-int8 --scheme int8 --llm-int8-skip-modules "
       "lm_head,down_proj\n"
-      "  nibble quantize model model-gptq --scheme gptq --bits 4 --group-size 128\n");
+      "  nibble quantize model model-gptq --scheme gptq --group-size 128 --calibration "
+      "texts.jsonl\n");
   command->add_option("source", options->source, "Model folder to read")->required();
   command->add_option("destination", options->destination, "Model folder to write")->required();
   command
@@ -226,6 +265,7 @@ void add_quantize_command(CLI::App& app) {
   command->add_option(
       "--format", options->format,
       "gptq: gptq, gptq_v2 or marlin; awq: gemm, gemv, gemv_fast, llm-awq or marlin");
+  add_calibration_options(*command, options->calibration);
   add_skip_modules_option(
       *command, options->skip_modules,
       "Modules to leave as they are, separated by commas (default: the output head)");

@@ -11,6 +11,7 @@
 #include "nibble/base/progress.h"
 #include "nibble/base/resident_memory.h"
 #include "nibble/base/thread_pool.h"
+#include "nibble/calibrate/calibrate_model.h"
 #include "nibble/convert/convert_model.h"
 #include "nibble/convert/gguf_import.h"
 #include "nibble/convert/inspect.h"

@@ -46,7 +46,8 @@ void check_matrices(const Checkpoint& checkpoint, const std::vector<ModuleInfo>&
 
 ConversionReport quantize_model(const fs::path& source_folder, const fs::path& destination,
                                 const Scheme& scheme, ThreadPool& pool,
-                                CheckpointWriterOptions writer_options, Progress* progress) {
+                                CheckpointWriterOptions writer_options, Progress* progress,
+                                const ChosenCodes* chosen) {
   Conversion conversion(destination,
                         {{"command", "quantize"}, {"scheme", scheme.config_json().dump()}}, pool,
                         std::move(writer_options), progress);
@@ -71,11 +72,13 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   check_matrices(checkpoint, modules);
   for (const ModuleInfo& module : modules) {
     if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
-    if (module.quantizable) to_quantize.emplace(module.name + ".weight", module);
-    ++(module.quantizable ? report.modules_converted : report.modules_kept);
+    const bool converts = module.quantizable && (!chosen || chosen->weights.contains(module.name));
+    if (converts) to_quantize.emplace(module.name + ".weight", module);
+    ++(converts ? report.modules_converted : report.modules_kept);
   }
 
   conversion.describe_source(checkpoint);
+  if (chosen) conversion.describe_file(chosen->texts);
   conversion.start("quantizing", checkpoint.total_bytes());
   for (const std::string& name : checkpoint.names()) {
     conversion.step(name, checkpoint.info(name).nbytes, [&] {
@@ -92,7 +95,7 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
       const Tensor dense = is_float(stored.dtype()) ? to_dtype(stored, held) : stored;
       Weight packed;
       try {
-        packed = scheme.quantize(dense, pool);
+        packed = chosen ? chosen->weights.at(found->second.name) : scheme.quantize(dense, pool);
       } catch (Error& error) {
         throw error.file(checkpoint.file_of(name)).tensor(name);
       }

@@ -6,7 +6,9 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
+#include <string>
 
 #include "nibble/base/progress.h"
 #include "nibble/base/thread_pool.h"
@@ -16,14 +18,21 @@
 
 namespace nibble {
 
+// Codes that calibration has chosen.
+struct ChosenCodes {
+  std::map<std::string, Weight> weights;  // by module
+  std::filesystem::path texts;            // that they were chosen by; a job that is resumed has it
+};
+
 // Quantizes every Linear module that transformers would convert; every other tensor is copied as it
 // is. config.json gains the scheme's quantization_config; tokenizer, chat template and
 // generation_config.json are copied. Throws Error for a model that is quantized already, for an
-// unsupported architecture, for missing or mis-shaped weights and non-finite values.
+// unsupported architecture, for missing or mis-shaped weights and non-finite values. With `chosen`
+// its codes are saved, and modules that it does not have stay plain.
 ConversionReport quantize_model(const std::filesystem::path& source,
                                 const std::filesystem::path& destination, const Scheme& scheme,
                                 ThreadPool& pool, CheckpointWriterOptions writer_options = {},
-                                Progress* progress = nullptr);
+                                Progress* progress = nullptr, const ChosenCodes* chosen = nullptr);
 
 // The reverse: packed modules become plain matrices of `dtype` (default: the config's dtype), other
 // float tensors are cast only when `dtype` is given; quantization_config goes from config.json.

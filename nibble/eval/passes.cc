@@ -7,7 +7,7 @@
 
 #include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
-#include "nibble/eval/text_file.h"
+#include "nibble/io/text_list.h"
 
 namespace nibble {
 namespace {

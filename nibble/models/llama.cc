@@ -87,18 +87,27 @@ Tensor LlamaModel::head(Context& ctx, const Tensor& hidden) const {
   return head_.forward(ctx, norm_.forward(ctx, hidden));
 }
 
-void LlamaModel::visit(const std::function<void(const std::string& path, const Linear&)>& f) const {
-  for (size_t i = 0; i < blocks_.size(); ++i) {
+template <typename Self, typename F>
+void LlamaModel::visit_linears(Self& self, const F& f) {
+  for (size_t i = 0; i < self.blocks_.size(); ++i) {
     const std::string prefix = fmt::format("model.layers.{}.", i);
     const auto with = [&](const char* part) {
-      return [&f, path = prefix + part](const char* name, const Linear& linear) {
+      return [&f, path = prefix + part](const char* name, auto& linear) {
         f(path + '.' + name, linear);
       };
     };
-    blocks_[i].attention.visit(with("self_attn"));
-    blocks_[i].mlp.visit(with("mlp"));
+    self.blocks_[i].attention.visit(with("self_attn"));
+    self.blocks_[i].mlp.visit(with("mlp"));
   }
-  f(kHead, head_);
+  f(kHead, self.head_);
+}
+
+void LlamaModel::visit(const std::function<void(const std::string& path, const Linear&)>& f) const {
+  visit_linears(*this, f);
+}
+
+void LlamaModel::visit(const std::function<void(const std::string& path, Linear&)>& f) {
+  visit_linears(*this, f);
 }
 
 }  // namespace nibble

@@ -26,6 +26,7 @@ class LlamaModel final : public Model {
                KvCache& cache) const override;
   Tensor head(Context& ctx, const Tensor& hidden) const override;
   void visit(const std::function<void(const std::string& path, const Linear&)>& f) const override;
+  void visit(const std::function<void(const std::string& path, Linear&)>& f) override;
 
  private:
   struct Block {
@@ -35,6 +36,8 @@ class LlamaModel final : public Model {
   };
   static Block make_block(const ModelConfig& config, const WeightLoader& loader, int64_t index);
   void make_head(const WeightLoader& loader);
+  template <typename Self, typename F>
+  static void visit_linears(Self& self, const F& f);
 
   RotaryEmbedding rotary_;
   Embedding embedding_;

@@ -51,6 +51,7 @@ class Model {
   // Every Linear with its full path, in the order of the forward pass.
   virtual void visit(
       const std::function<void(const std::string& path, const Linear&)>& f) const = 0;
+  virtual void visit(const std::function<void(const std::string& path, Linear&)>& f) = 0;
 
  protected:
   explicit Model(ModelConfig config);

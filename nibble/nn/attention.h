@@ -34,13 +34,22 @@ class Attention {
   // Calls f(name, linear) in the order of the forward pass.
   template <typename F>
   void visit(const F& f) const {
-    f("q_proj", q_);
-    f("k_proj", k_);
-    f("v_proj", v_);
-    f("o_proj", o_);
+    visit_linears(*this, f);
+  }
+  template <typename F>
+  void visit(const F& f) {
+    visit_linears(*this, f);
   }
 
  private:
+  template <typename Self, typename F>
+  static void visit_linears(Self& self, const F& f) {
+    f("q_proj", self.q_);
+    f("k_proj", self.k_);
+    f("v_proj", self.v_);
+    f("o_proj", self.o_);
+  }
+
   AttentionOptions options_;
   Linear q_, k_, v_, o_;
   RmsNorm q_norm_, k_norm_;  // with qk_norm only

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "nibble/base/error.h"
 #include "nibble/ops/linear.h"
 
 namespace nibble {
@@ -14,6 +15,16 @@ Linear::Linear(const WeightLoader& loader, std::string_view name, int64_t rows, 
 }
 
 Linear::Linear(std::shared_ptr<const PreparedWeight> weight) : weight_(std::move(weight)) {}
+
+void Linear::set_weight(std::shared_ptr<const PreparedWeight> weight) {
+  const Weight &old = weight_->weight(), &given = weight->weight();
+  if (old.rows() != given.rows() || old.cols() != given.cols()) {
+    throw Error("a weight cannot take the place of one of another shape")
+        .expected(to_string(Shape{old.rows(), old.cols()}))
+        .got(to_string(Shape{given.rows(), given.cols()}));
+  }
+  weight_ = std::move(weight);
+}
 
 Tensor Linear::forward(Context& ctx, const Tensor& x) const {
   return linear(ctx, *weight_, x, bias_);

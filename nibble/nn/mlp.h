@@ -18,12 +18,21 @@ class GatedMlp {
   // Calls f(name, linear) in the order of the forward pass.
   template <typename F>
   void visit(const F& f) const {
-    f("gate_proj", gate_);
-    f("up_proj", up_);
-    f("down_proj", down_);
+    visit_linears(*this, f);
+  }
+  template <typename F>
+  void visit(const F& f) {
+    visit_linears(*this, f);
   }
 
  private:
+  template <typename Self, typename F>
+  static void visit_linears(Self& self, const F& f) {
+    f("gate_proj", self.gate_);
+    f("up_proj", self.up_);
+    f("down_proj", self.down_);
+  }
+
   Linear gate_, up_, down_;
 };
 

@@ -9,9 +9,12 @@
 
 namespace nibble {
 
+class LinearObserver;  // ops/linear.h
+
 struct Context {
   Backend& backend;
   Stream& stream;
+  LinearObserver* linear_observer = nullptr;  // null: nobody looks
 
   // An uninitialized tensor on the backend's device.
   Tensor empty(DType dtype, Shape shape) const {

@@ -17,6 +17,7 @@ std::vector<Tensor> linear(Context& ctx, const Tensor& x,
     results.push_back(ctx.empty(DType::kF32, {x.dim(0), rows}));
     parts.push_back({of.weight, of.bias, results.back()});
   }
+  if (ctx.linear_observer) ctx.linear_observer->on_linear(ctx, x, operands);
   ctx.backend.linear(ctx.stream, x, parts);
   return results;
 }

@@ -21,4 +21,14 @@ struct LinearOperands {
 };
 std::vector<Tensor> linear(Context& ctx, const Tensor& x, std::span<const LinearOperands> operands);
 
+// Sees what meets the weights of a model that runs: how calibration knows the inputs of each, and
+// which share theirs.
+class LinearObserver {
+ public:
+  virtual ~LinearObserver() = default;
+  // Before the products are computed; x is on the backend's device.
+  virtual void on_linear(Context& ctx, const Tensor& x,
+                         std::span<const LinearOperands> operands) = 0;
+};
+
 }  // namespace nibble

@@ -27,15 +27,12 @@ float rounded_to(float value, DType dtype) {
   }
 }
 
-struct Grid {
-  float scale = 0.0f, zero = 0.0f;
-};
+}  // namespace
 
-// The range always holds 0, so that 0 has a code and the zero is one.
-Grid grid_of(std::span<const float> group, const RtnOptions& options) {
+AffineGrid grid_of(std::span<const float> group, const RtnOptions& options) {
   const auto [smallest, largest] = std::ranges::minmax(group);
   const float low = std::min(smallest, 0.0f), high = std::max(largest, 0.0f);
-  Grid grid;
+  AffineGrid grid;
   grid.scale = rounded_to(options.scale(low, high, options.bits), options.scale_dtype);
   const float last = static_cast<float>((1 << options.bits) - 1);
   if (options.sym) {
@@ -46,7 +43,13 @@ Grid grid_of(std::span<const float> group, const RtnOptions& options) {
   return grid;
 }
 
-}  // namespace
+void check_scales(std::span<const float> scales, const Tensor& dense, DType scale_dtype) {
+  if (std::ranges::all_of(scales, [](float x) { return std::isfinite(x); })) return;
+  check_finite(dense);
+  throw Error("weights are too large: their scales do not fit")
+      .expected("scales in the range of " + std::string(torch_name(scale_dtype)))
+      .hint("quantize this model to nf4 or fp4");
+}
 
 Weight round_to_nearest(const Tensor& dense, ThreadPool& pool, const RtnOptions& options) {
   check_dense_input(dense);
@@ -72,7 +75,7 @@ Weight round_to_nearest(const Tensor& dense, ThreadPool& pool, const RtnOptions&
       for (int64_t g = 0; g < groups; ++g) {
         const int64_t first = g * options.group_size;
         const int64_t last = std::min(cols - first, options.group_size) + first;
-        const Grid grid = grid_of(
+        const AffineGrid grid = grid_of(
             std::span(row).subspan(static_cast<size_t>(first), static_cast<size_t>(last - first)),
             options);
         scales[static_cast<size_t>(r * groups + g)] = grid.scale;
@@ -85,12 +88,7 @@ Weight round_to_nearest(const Tensor& dense, ThreadPool& pool, const RtnOptions&
                  bytes.subspan(static_cast<size_t>(r * row_bytes), static_cast<size_t>(row_bytes)));
     }
   });
-  if (!std::ranges::all_of(scales, [](float x) { return std::isfinite(x); })) {
-    check_finite(dense);
-    throw Error("weights are too large: their scales do not fit")
-        .expected("scales in the range of " + std::string(torch_name(options.scale_dtype)))
-        .hint("quantize this model to nf4 or fp4");
-  }
+  check_scales(scales, dense, options.scale_dtype);
   check_finite(dense);
   return Weight::affine_group(std::move(packed), cols, dense.dtype());
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "nibble/base/thread_pool.h"
 #include "nibble/format/weight.h"
@@ -24,6 +25,16 @@ struct RtnOptions {
   DType scale_dtype = DType::kF16;
   ScaleRule scale = nullptr;
 };
+
+struct AffineGrid {
+  float scale = 0.0f, zero = 0.0f;
+};
+
+// The range always holds 0, so that 0 has a code and the zero is one. `group` is not empty.
+AffineGrid grid_of(std::span<const float> group, const RtnOptions& options);
+
+// Throws Error where a scale is not finite: the weights were not, or scale_dtype is too narrow.
+void check_scales(std::span<const float> scales, const Tensor& dense, DType scale_dtype);
 
 // Throws Error for what is no finite float matrix, and where a scale is beyond scale_dtype. Bytes
 // do not depend on the number of threads.

@@ -60,15 +60,19 @@ GptqScheme::GptqScheme(GptqConfig config) : config_(std::move(config)) {
       .got(config_.format);
 }
 
-Weight GptqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
+RtnOptions GptqScheme::grid_options(int64_t cols) const {
   RtnOptions options;
   options.bits = config_.bits;
-  options.group_size = resolved_group_size(config_.group_size, dense.defined() ? dense.dim(-1) : 0);
+  options.group_size = resolved_group_size(config_.group_size, cols);
   options.sym = config_.sym || is_marlin();
   options.scale = options.sym
                       ? [](float s, float l, int64_t b) { return gptq_scale(s, l, b, true); }
                       : [](float s, float l, int64_t b) { return gptq_scale(s, l, b, false); };
-  return round_to_nearest(dense, pool, options);
+  return options;
+}
+
+Weight GptqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
+  return round_to_nearest(dense, pool, grid_options(dense.defined() ? dense.dim(-1) : 0));
 }
 
 Weight GptqScheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,

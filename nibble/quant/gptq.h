@@ -5,6 +5,7 @@
 // nearest; codes that an algorithm has chosen are handed to save() in a Weight.
 #pragma once
 
+#include "nibble/quant/affine_rtn.h"
 #include "nibble/quant/gptq_config.h"
 #include "nibble/quant/scheme.h"
 
@@ -18,6 +19,9 @@ class GptqScheme final : public Scheme {
   std::string_view name() const override { return GptqConfig::kMethod; }
 
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
+
+  // The grid of a matrix with `cols` columns, for algorithms that choose its codes otherwise.
+  RtnOptions grid_options(int64_t cols) const;
 
   // Without a g_idx columns are in order. Of a symmetric model the zeros say themselves whether
   // they are stored less one, whatever the format says: there are files of both kinds. Asymmetric

@@ -304,6 +304,38 @@ class Files(CliTest):
                 comparison = self.json_of("inspect", self.folder / "plain", "--compare", folder)
                 self.assertEqual(comparison["error"]["max_abs"], 0)
 
+    def test_calibration_chooses_codes_and_says_what_it_left(self):
+        texts = self.folder / "texts.json"
+        texts.write_text(json.dumps([f"Once upon a time there were {n} foxes." for n in range(9)]))
+        gptq = ["--scheme", "gptq", "--group-size", "32", "--calibration", texts]
+        for options in [[], ["--no-sym", "--desc-act", "--damp-percent", "0.02"]]:
+            with self.subTest(options=options):
+                folder = self.folder / f"calibrated{len(options)}"
+                told = self.json_of("quantize", self.model, folder, *gptq, *options,
+                                    "--calibration-samples", 5, "--calibration-seqlen", 30)
+                self.assertEqual(told["modules_converted"], 14)
+                modules = told["calibration"]["modules"]
+                self.assertEqual(modules[0]["module"], "model.layers.0.self_attn.q_proj")
+                self.assertEqual(len(modules), 14)
+                settings = json.loads((folder / "config.json").read_text())["quantization_config"]
+                self.assertEqual(settings["desc_act"], bool(options))
+                self.assertEqual(settings["meta"]["calibration"]["samples"], 5)
+                self.assertTrue(self.json_of("run", folder, "-p", "a", "--max-new-tokens", 3)["ids"])
+        shown = self.nibble("quantize", self.model, self.folder / "shown", *gptq)
+        self.assertEqual(sum("_proj  " in line for line in shown.stderr.splitlines()), 14)
+
+    def test_a_calibration_that_cannot_be_is_refused(self):
+        short = self.folder / "short.txt"
+        short.write_text("short")
+        calibrate = ["quantize", self.model, self.folder / "x", "--calibration", short, "--scheme"]
+        self.fails(*calibrate, "gptq", "--group-size", "32", says=[short, "too short"])
+        self.fails(*calibrate, "gptq", "--group-size", "48", says=["group_size", "64", "48"])
+        self.fails(*calibrate, "nf4", code=2, says="--calibration")
+        self.fails(*calibrate, "gptq", "--damp-percent", "1", code=2, says="damp_percent")
+        self.fails("quantize", self.model, self.folder / "x", "--scheme", "gptq", "--desc-act",
+                   code=2, says=["--desc-act", "--calibration"])
+        self.assertEqual(list(self.folder.iterdir()), [short])
+
     def test_packings_are_converted_without_loss(self):
         first = self.folder / "first"
         self.nibble("quantize", self.wide_model(), first, "--scheme", "gptq", "--quiet")

@@ -82,6 +82,29 @@ TEST_F(QuantizeModelTest, PacksLinearLayersAndCopiesTheRest) {
   }
 }
 
+TEST_F(QuantizeModelTest, SavesCodesThatWereChosenAndLeavesOtherModulesPlain) {
+  GptqConfig config;
+  config.format = "gptq";
+  config.group_size = 32;
+  const auto scheme = make_scheme(config, "");
+  const std::string module = "model.layers.1.self_attn.o_proj";
+  const Checkpoint plain = Checkpoint::open(source_);
+  Tensor other = Tensor::zeros(DType::kF32, plain.tensor(module + ".weight").shape());
+  other.mutable_data<float>()[0] = 1.0f;
+  ChosenCodes chosen{{{module, scheme->quantize(other, pool_)}}, source_ / "config.json"};
+  const ConversionReport report =
+      quantize_model(source_, packed_, *scheme, pool_, {}, nullptr, &chosen);
+  EXPECT_EQ(report.modules_converted, 1);
+  EXPECT_EQ(report.modules_kept, 13);
+  const Checkpoint packed = Checkpoint::open(packed_);
+  for (const NamedTensor& part : scheme->save(chosen.weights.at(module), module)) {
+    EXPECT_TRUE(same_bytes(packed.tensor(part.name), part.tensor)) << part.name;
+  }
+  const std::string kept = "model.layers.0.self_attn.o_proj.weight";
+  EXPECT_TRUE(same_bytes(packed.tensor(kept), plain.tensor(kept)));
+  EXPECT_NO_THROW(open_model(packed_));
+}
+
 TEST_F(QuantizeModelTest, WritesWhatTransformersNeedsToLoadIt) {
   write_file_atomically(source_ / "generation_config.json", "{\"do_sample\": true}\n");
   quantize(config_of("nf4"));

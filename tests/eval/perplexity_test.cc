@@ -9,7 +9,7 @@
 #include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
 #include "nibble/base/random.h"
-#include "nibble/eval/text_file.h"
+#include "nibble/io/text_list.h"
 #include "nibble/models/open_model.h"
 #include "nibble/text/tokenizer.h"
 #include "tests/generate/tiny_model.h"

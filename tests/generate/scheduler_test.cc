@@ -323,6 +323,7 @@ class FailingModel : public Model {
   void visit(const std::function<void(const std::string&, const Linear&)>& f) const override {
     inner_.visit(f);
   }
+  void visit(const std::function<void(const std::string&, Linear&)>&) override {}
   bool fail = false;
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nibble/eval/text_file.h"
+#include "nibble/io/text_list.h"
 
 #include <fmt/format.h>
 
@@ -17,7 +17,7 @@ using Json = nlohmann::ordered_json;
 // Corpora are larger than configs; above this a text list should be a .jsonl in parts.
 constexpr JsonLimits kListLimits{.max_bytes = int64_t{1} << 30};
 
-std::string text_of(const Json& value, const std::filesystem::path& file, int64_t entry) {
+std::string text_of_entry(const Json& value, const std::filesystem::path& file, int64_t entry) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_object()) {
     const auto it = value.find("text");
@@ -44,7 +44,7 @@ std::vector<std::string> read_lines(const std::filesystem::path& file, int64_t l
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (is_blank(text)) continue;
     const std::filesystem::path where = fmt::format("{}:{}", file.string(), line);
-    texts.push_back(text_of(parse_json(text, where), file, line));
+    texts.push_back(text_of_entry(parse_json(text, where), file, line));
   }
   return texts;
 }
@@ -64,7 +64,7 @@ std::vector<std::string> read_text_list(const std::filesystem::path& file, int64
   std::vector<std::string> texts;
   for (const Json& value : list) {
     if (limit > 0 && static_cast<int64_t>(texts.size()) == limit) break;
-    texts.push_back(text_of(value, file, static_cast<int64_t>(texts.size()) + 1));
+    texts.push_back(text_of_entry(value, file, static_cast<int64_t>(texts.size()) + 1));
   }
   return texts;
 }

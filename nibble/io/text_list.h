@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Texts to evaluate on, from a file of the user's.
+// Texts to evaluate on or to calibrate with, from a file of the user's.
 #pragma once
 
 #include <cstdint>

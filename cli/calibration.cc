@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/calibration.h"
+
+#include <fmt/format.h>
+
+#include <sstream>
+
+#include "cli/output.h"
+
+namespace nibble::cli {
+
+void add_calibration_options(CLI::App& command, CalibrationArguments& arguments) {
+  command.add_option("--calibration", arguments.texts,
+                     "gptq: texts to calibrate with, a .json list, .jsonl or plain text");
+  command
+      .add_option("--calibration-samples", arguments.samples,
+                  "Sequences to calibrate with (default 128)")
+      ->check(CLI::Range(1, 1'000'000));
+  command
+      .add_option("--calibration-seqlen", arguments.seqlen,
+                  "Tokens of each (default 2048, or the model's context)")
+      ->check(CLI::Range(11, 1'000'000));
+  command.add_option("--damp-percent", arguments.damp_percent,
+                     "Of the Hessian's mean diagonal, added to it (default 0.1)");
+  command.add_flag("--desc-act", arguments.desc_act,
+                   "Columns in order of decreasing activation, whatever their group");
+}
+
+void require_calibration(const CalibrationArguments& arguments) {
+  if (!arguments.texts.empty()) return;
+  const auto needs = [](bool given, const char* option) {
+    if (given) throw UsageError(fmt::format("{} needs --calibration", option));
+  };
+  needs(arguments.samples.has_value(), "--calibration-samples");
+  needs(arguments.seqlen.has_value(), "--calibration-seqlen");
+  needs(arguments.damp_percent.has_value(), "--damp-percent");
+  needs(arguments.desc_act, "--desc-act");
+}
+
+CalibrationOptions calibration_options(const CalibrationArguments& arguments,
+                                       const CommonOptions& common) {
+  CalibrationOptions options;
+  options.texts = arguments.texts;
+  options.samples = arguments.samples.value_or(options.samples);
+  options.seqlen = arguments.seqlen;
+  options.backend = common.device;
+  return options;
+}
+
+void report_calibration(const CalibratedModel& calibrated, const CommonOptions& common) {
+  if (!calibrated.plain.empty()) {
+    warn(fmt::format("{} of {} modules stay plain: their sizes do not fill words of 32 bits ({})",
+                     calibrated.plain.size(),
+                     calibrated.plain.size() + calibrated.calibration.modules.size(),
+                     calibrated.plain.front()));
+  }
+  if (common.json) return;
+  Table table({{"module"}, {"mean squared error", true}, {"damping", true}});
+  for (const CalibratedModule& module : calibrated.calibration.modules) {
+    table.add({module.name, fmt::format("{:.3e}", module.loss),
+               fmt::format("{:.3g}", module.damp_percent)});
+  }
+  std::istringstream lines(table.text());
+  for (std::string line; std::getline(lines, line);) note(line, common.quiet);
+}
+
+nlohmann::ordered_json calibration_json(const CalibratedModel& calibrated) {
+  nlohmann::ordered_json modules = nlohmann::ordered_json::array();
+  for (const CalibratedModule& module : calibrated.calibration.modules) {
+    modules.push_back({{"module", module.name},
+                       {"mean_squared_error", module.loss},
+                       {"damp_percent", module.damp_percent},
+                       {"tokens", module.tokens}});
+  }
+  return {{"modules", modules}, {"plain", calibrated.plain}};
+}
+
+}  // namespace nibble::cli

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/quant/inverse_factor.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "nibble/base/vectorize.h"
+
+namespace nibble {
+namespace {
+
+// Rows that are eliminated together: 64 rows of 4,096 doubles stay in a second-level cache.
+constexpr int64_t kPanelRows = 64;
+// Rows that share one pass over a triangular matrix.
+constexpr int64_t kRowsPerPass = 8;
+
+// out -= factor * row, element by element.
+NIBBLE_VECTORIZED void subtract_scaled(double* out, const double* row, double factor,
+                                       int64_t count) {
+  for (int64_t i = 0; i < count; ++i) out[i] -= factor * row[i];
+}
+
+// Factors rows [begin, end) of `a`, from which all rows above have been subtracted: A = Vᵀ V.
+bool factor_panel(double* a, int64_t size, int64_t begin, int64_t end) {
+  for (int64_t k = begin; k < end; ++k) {
+    double* row = a + k * size;
+    for (int64_t p = begin; p < k; ++p) {
+      const double* above = a + p * size;
+      subtract_scaled(row + k, above + k, above[k], size - k);
+    }
+    if (!(row[k] > 0.0) || !std::isfinite(row[k])) return false;
+    const double root = std::sqrt(row[k]);
+    for (int64_t j = k; j < size; ++j) row[j] /= root;
+  }
+  return true;
+}
+
+// Overwrites the upper triangle of `a` with V, A = Vᵀ V.
+bool cholesky(double* a, int64_t size, ThreadPool& pool) {
+  for (int64_t begin = 0; begin < size; begin += kPanelRows) {
+    const int64_t end = std::min(size, begin + kPanelRows);
+    if (!factor_panel(a, size, begin, end)) return false;
+    pool.parallel_for(size - end, 4, [&](int64_t first, int64_t last) {
+      for (int64_t i = end + first; i < end + last; ++i) {
+        for (int64_t p = begin; p < end; ++p) {
+          const double* above = a + p * size;
+          subtract_scaled(a + i * size + i, above + i, above[i], size - i);
+        }
+      }
+    });
+  }
+  return true;
+}
+
+// Row r of the inverse X of the upper triangular V solves x V = e_r. Rows [begin, end) go over V
+// together.
+void invert_rows(const double* v, int64_t size, int64_t begin, int64_t end, double* x) {
+  for (int64_t r = begin; r < end; ++r) x[r * size + r] = 1.0;
+  for (int64_t k = begin; k < size; ++k) {
+    const double* row = v + k * size;
+    for (int64_t r = begin; r < std::min(end, k + 1); ++r) {
+      double* out = x + r * size;
+      out[k] /= row[k];
+      subtract_scaled(out + k + 1, row + k + 1, out[k], size - k - 1);
+    }
+  }
+}
+
+}  // namespace
+
+// With J reversing an order, J A J = Vᵀ V gives A⁻¹ = (J V⁻¹)(J V⁻¹)ᵀ, and so U = J V⁻ᵀ J: one
+// factorization and one triangular inverse, where the textbook's way takes two and three.
+std::optional<std::vector<float>> upper_factor_of_inverse(std::span<const double> matrix,
+                                                          int64_t size, ThreadPool& pool) {
+  const auto count = static_cast<size_t>(size * size);
+  std::vector<double> v(count), x(count);
+  std::reverse_copy(matrix.begin(), matrix.end(), v.begin());
+  if (!cholesky(v.data(), size, pool)) return std::nullopt;
+  pool.parallel_for(size, kRowsPerPass, [&](int64_t begin, int64_t end) {
+    invert_rows(v.data(), size, begin, end, x.data());
+  });
+  std::vector<float> upper(count);
+  pool.parallel_for(size, kRowsPerPass, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int64_t j = i; j < size; ++j) {
+        const int64_t from = (size - 1 - j) * size + (size - 1 - i);
+        upper[static_cast<size_t>(i * size + j)] = static_cast<float>(x[static_cast<size_t>(from)]);
+      }
+    }
+  });
+  return upper;
+}
+
+}  // namespace nibble

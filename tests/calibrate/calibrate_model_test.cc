@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/calibrate/calibrate_model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "nibble/base/atomic_file.h"
+#include "nibble/base/error.h"
+#include "nibble/base/random.h"
+#include "nibble/models/open_model.h"
+#include "nibble/quant/gptq.h"
+#include "tests/generate/tiny_model.h"
+#include "tests/testing/message_of.h"
+
+namespace nibble {
+namespace {
+
+using testing::message_of;
+
+class CalibrateModelTest : public ::testing::Test {
+ protected:
+  CalibrateModelTest() {
+    testing::TinyModel().write(model_);
+    nlohmann::ordered_json texts;
+    Random random(11);
+    for (int i = 0; i < 6; ++i) {
+      std::string text;
+      for (int k = 0; k < 50; ++k) text += static_cast<char>(' ' + random.next() % 93);
+      texts.push_back(text);
+    }
+    options_.texts = folder_ / "texts.json";
+    write_file_atomically(options_.texts, texts.dump());
+    config_.format = "gptq_v2";
+    config_.group_size = 32;
+    config_.sym = false;
+  }
+
+  CalibratedModel calibrate(int threads = 2) {
+    return calibrate_model(model_, config_, options_, std::make_shared<ThreadPool>(threads));
+  }
+
+  testing::ScratchFolder folder_;
+  const std::filesystem::path model_ = folder_ / "model";
+  GptqConfig config_;
+  CalibrationOptions options_;
+};
+
+TEST_F(CalibrateModelTest, ChoosesCodesOfAllLinearsOfAllBlocksInTheirOrder) {
+  const CalibratedModel result = calibrate();
+  ASSERT_EQ(result.calibration.modules.size(), 14u);
+  EXPECT_EQ(result.calibration.modules.front().name, "model.layers.0.self_attn.q_proj");
+  EXPECT_EQ(result.calibration.modules.back().name, "model.layers.1.mlp.down_proj");
+  EXPECT_TRUE(result.plain.empty());
+  EXPECT_FALSE(result.config.modules_in_block_to_quantize);
+  const auto& record = result.config.meta.at("calibration");
+  EXPECT_EQ(record.at("texts"), "texts.json");
+  EXPECT_EQ(record.at("samples"), 6);
+  EXPECT_EQ(record.at("seqlen"), 128);  // the model's context
+  for (const CalibratedModule& module : result.calibration.modules) {
+    EXPECT_EQ(module.tokens, record.at("tokens"));
+    EXPECT_GT(module.loss, 0);
+    EXPECT_EQ(result.calibration.weights.at(module.name).layout(), Layout::kAffineGroup);
+  }
+}
+
+TEST_F(CalibrateModelTest, CodesDoNotDependOnTheNumberOfThreads) {
+  const CalibratedModel one = calibrate(1), three = calibrate(3);
+  for (const auto& [name, weight] : one.calibration.weights) {
+    const AffineGroup& a = weight.as_affine_group();
+    const AffineGroup& b = three.calibration.weights.at(name).as_affine_group();
+    EXPECT_TRUE(std::ranges::equal(a.codes.bytes(), b.codes.bytes())) << name;
+    EXPECT_TRUE(std::ranges::equal(a.scales.bytes(), b.scales.bytes())) << name;
+  }
+}
+
+TEST_F(CalibrateModelTest, ModulesThatFillNoWordsStayPlainAndAreNamed) {
+  testing::TinyModel model;
+  model.intermediate = 100;
+  std::filesystem::remove_all(model_);
+  model.write(model_);
+  const CalibratedModel result = calibrate();
+  EXPECT_EQ(result.plain.size(), 6u);
+  EXPECT_EQ(result.calibration.modules.size(), 8u);
+  const std::vector<std::vector<std::string>> named = {
+      {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"}};
+  EXPECT_EQ(result.config.modules_in_block_to_quantize, named);
+}
+
+TEST_F(CalibrateModelTest, TheModelRunsOnWithTheChosenCodes) {
+  ThreadPool pool(2);
+  OpenedModel opened = open_model(model_);
+  GptqCalibrationOptions options;
+  options.modules = {"model.layers.0.self_attn.k_proj"};
+  options.grid_of_cols = [this](int64_t cols) { return GptqScheme(config_).grid_options(cols); };
+  const std::vector<std::vector<int32_t>> sequences = {{5, 20, 31, 8, 44}, {9, 9, 70}};
+  const GptqCalibration result =
+      calibrate_gptq(*opened.model, *opened.backend, pool, sequences, options);
+  ASSERT_EQ(result.modules.size(), 1u);
+  EXPECT_EQ(result.modules[0].tokens, 8);
+  std::as_const(*opened.model).visit([&](const std::string& path, const Linear& linear) {
+    const Layout layout = linear.weight().weight().layout();
+    EXPECT_EQ(layout, options.modules.contains(path) ? Layout::kAffineGroup : Layout::kDense);
+  });
+}
+
+TEST_F(CalibrateModelTest, AWeightOfAnotherShapeIsNotTaken) {
+  OpenedModel opened = open_model(model_);
+  opened.model->visit([&](const std::string& path, Linear& linear) {
+    if (!path.ends_with("k_proj")) return;
+    const auto other = opened.backend->prepare(Weight::dense(Tensor::zeros(DType::kF32, {64, 64})));
+    EXPECT_EQ(message_of([&] { linear.set_weight(other); }),
+              "a weight cannot take the place of one of another shape: expected [32, 64], got "
+              "[64, 64]");
+  });
+}
+
+TEST_F(CalibrateModelTest, RefusesWhatCannotBeCalibrated) {
+  config_.group_size = 48;
+  EXPECT_EQ(message_of([&] { calibrate(); }),
+            "tensor 'model.layers.0.self_attn.q_proj.weight': group_size does not divide the "
+            "columns: expected a divisor of 64, or -1, got 48");
+  config_.group_size = 32;
+  options_.seqlen = 129;
+  EXPECT_EQ(message_of([&] { calibrate(); }),
+            "sequences of the calibration are longer than the model's context: expected at most "
+            "128 tokens, got 129");
+  options_.seqlen.reset();
+  options_.texts = folder_ / "none.json";
+  EXPECT_NE(message_of([&] { calibrate(); }).find("none.json"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace nibble
