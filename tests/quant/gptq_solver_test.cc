@@ -83,7 +83,8 @@ TEST(GptqSolver, ChoosesTheCodesOfThePublishedAlgorithm) {
   Tensor inputs = Tensor::empty(DType::kF32, bytes.shape());
   std::ranges::transform(bytes.data<int8_t>(), inputs.mutable_data<float>().begin(),
                          [](int8_t x) { return static_cast<float>(x) / 16.0f; });
-  for (const auto& test : read_json_file(paths::golden("gptq.json"))["cases"]) {
+  const nlohmann::ordered_json cases = read_json_file(paths::golden("gptq.json"));
+  for (const auto& test : cases["cases"]) {
     SCOPED_TRACE(test.dump());
     GptqSolverOptions options = options_for(test["bits"], test["group_size"], test["sym"]);
     options.parity = true;
