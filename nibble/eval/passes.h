@@ -59,7 +59,6 @@ class ModelPasses {
 
   Tensor logits(const Tensor& hidden) { return model_.head(ctx_, hidden); }
   Context& context() { return ctx_; }
-  const Model& model() const { return model_; }
   int64_t logits_rows() const { return logits_rows_; }  // that may exist at a time
 
   // Bounds the activations of one forward pass; windows up to this long run in one piece.

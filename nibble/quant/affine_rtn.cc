@@ -51,18 +51,23 @@ void check_scales(std::span<const float> scales, const Tensor& dense, DType scal
       .hint("quantize this model to nf4 or fp4");
 }
 
-Weight round_to_nearest(const Tensor& dense, ThreadPool& pool, const RtnOptions& options) {
-  check_dense_input(dense);
-  const int64_t rows = dense.dim(0), cols = dense.dim(1);
+AffineGroup unfilled_affine_group(int64_t rows, int64_t cols, const RtnOptions& options) {
   const int64_t groups = block_count(cols, options.group_size);
-  const int64_t row_bytes = affine_row_bytes(cols, options.bits);
   AffineGroup packed;
   packed.bits = options.bits;
   packed.group_size = options.group_size;
   packed.scale_dtype = options.scale_dtype;
-  packed.codes = Tensor::empty(DType::kU8, {rows, row_bytes});
+  packed.codes = Tensor::empty(DType::kU8, {rows, affine_row_bytes(cols, options.bits)});
   packed.scales = Tensor::empty(DType::kF32, {rows, groups});
   packed.zeros = Tensor::empty(DType::kF32, {rows, groups});
+  return packed;
+}
+
+Weight round_to_nearest(const Tensor& dense, ThreadPool& pool, const RtnOptions& options) {
+  check_dense_input(dense);
+  const int64_t rows = dense.dim(0), cols = dense.dim(1);
+  AffineGroup packed = unfilled_affine_group(rows, cols, options);
+  const int64_t groups = packed.scales.dim(1), row_bytes = packed.codes.dim(1);
   const auto bytes = packed.codes.mutable_data<uint8_t>();
   const auto scales = packed.scales.mutable_data<float>();
   const auto zeros = packed.zeros.mutable_data<float>();

@@ -36,6 +36,9 @@ AffineGrid grid_of(std::span<const float> group, const RtnOptions& options);
 // Throws Error where a scale is not finite: the weights were not, or scale_dtype is too narrow.
 void check_scales(std::span<const float> scales, const Tensor& dense, DType scale_dtype);
 
+// [rows, cols] on the grid of `options`: its tensors have their shapes and no values yet.
+AffineGroup unfilled_affine_group(int64_t rows, int64_t cols, const RtnOptions& options);
+
 // Throws Error for what is no finite float matrix, and where a scale is beyond scale_dtype. Bytes
 // do not depend on the number of threads.
 Weight round_to_nearest(const Tensor& dense, ThreadPool& pool, const RtnOptions& options);

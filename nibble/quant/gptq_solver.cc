@@ -213,15 +213,8 @@ GptqSolution solve_gptq(const Tensor& dense, const GptqFactor& factor,
         .got(fmt::format("{}", cols));
   }
   const RtnOptions grid_options = grid_for(options);
-  const int64_t groups = block_count(cols, options.grid.group_size);
-  const int64_t row_bytes = affine_row_bytes(cols, options.grid.bits);
-  AffineGroup packed;
-  packed.bits = options.grid.bits;
-  packed.group_size = options.grid.group_size;
-  packed.scale_dtype = options.grid.scale_dtype;
-  packed.codes = Tensor::empty(DType::kU8, {rows, row_bytes});
-  packed.scales = Tensor::empty(DType::kF32, {rows, groups});
-  packed.zeros = Tensor::empty(DType::kF32, {rows, groups});
+  AffineGroup packed = unfilled_affine_group(rows, cols, options.grid);
+  const int64_t groups = packed.scales.dim(1), row_bytes = packed.codes.dim(1);
   const auto bytes = packed.codes.mutable_data<uint8_t>();
   const auto scales = packed.scales.mutable_data<float>();
   const auto zeros = packed.zeros.mutable_data<float>();
