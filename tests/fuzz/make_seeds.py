@@ -263,6 +263,11 @@ def gguf_model_seeds():
     yield file_bytes.gguf(GGUF_MODEL, tensors)
     yield file_bytes.gguf(GGUF_MODEL, tensors | {"rope_freqs.weight": (
         "F32", [4], struct.pack("<4f", 1, 1, 1, 1))})
+    yield file_bytes.gguf(  # a head far larger than the table of its frequencies
+        GGUF_MODEL | {"llama.attention.key_length": ("uint32", 1 << 28),
+                      "llama.attention.value_length": ("uint32", 1 << 28),
+                      "llama.rope.dimension_count": ("uint32", 1 << 28)},
+        tensors | {"rope_freqs.weight": ("F32", [4], struct.pack("<4f", 1, 1, 1, 1))})
     for architecture in ["qwen2", "qwen3"]:
         metadata = {key.replace("llama.", architecture + "."): value
                     for key, value in GGUF_MODEL.items()}
