@@ -44,6 +44,16 @@ std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) 
       {"affine, zeros added", affine_weight(random, rows, cols, 4, 128, ZeroForm::kAdded)});
   list.push_back(
       {"affine, act-order", affine_weight(random, rows, cols, 4, 32, ZeroForm::kSubtracted, true)});
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    for (const int64_t size : {int64_t{32}, int64_t{64}, int64_t{192}}) {
+      const Weight nf4 = code_block_weight(random, rows, cols, QuantType::kNf4, size, false);
+      list.push_back({fmt::format("nf4 blocks of {}, absmax {}", size, torch_name(dtype)),
+                      with_scales_of(nf4, dtype)});
+      const ZeroForm form = dtype == DType::kF16 ? ZeroForm::kSubtracted : ZeroForm::kAdded;
+      list.push_back({fmt::format("affine groups of {}, scales {}", size, torch_name(dtype)),
+                      with_scales_of(affine_weight(random, rows, cols, 4, size, form), dtype)});
+    }
+  }
   for (size_t i = list.size(); i-- > 0;) {
     if (list[i].weight.layout() != Layout::kCodeBlock &&
         list[i].weight.layout() != Layout::kAffineGroup) {

@@ -23,6 +23,10 @@ class CpuBackend final : public Backend {
   std::string_view name() const override { return "cpu"; }
   Device device() const override { return {}; }
   std::shared_ptr<Buffer> allocate(size_t bytes) override { return buffers_.allocate(bytes); }
+  // Narrow scales are worth their copy: the kernels of one token wait for bytes.
+  std::shared_ptr<const PreparedWeight> prepare(Weight weight) override {
+    return std::make_shared<PreparedWeight>(weight.with_narrow_scales());
+  }
   DeviceLimits measure_limits() override { return cpu::measure_limits(*pool_); }
 
   void linear(Stream&, const Tensor& x, std::span<const LinearPart> parts) override {

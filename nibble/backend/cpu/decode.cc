@@ -4,6 +4,7 @@
 // embedding look-ups. Bit for bit what format/ decodes.
 #include <algorithm>
 
+#include "nibble/backend/cpu/block_scales.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -75,7 +76,7 @@ HWY_INLINE void decode_codes(const CodeBlockView& block, const float* values, in
 }
 
 void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
-                   std::vector<float>& absmax) {
+                   DecodeScratch& scratch) {
   const int64_t begin = row * weight.cols + col;
   if (count <= 0) return;
   if (weight.layout == Layout::kDense) {
@@ -97,7 +98,9 @@ void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t c
   }
   const int64_t size = weight.block.block_size, first = begin / size;
   const int64_t blocks = (begin + count - 1) / size - first + 1;
-  const float* scales = absmax_of(weight.block, first, blocks, absmax);
+  const float* scales = absmax_of(weight.block, first, blocks, scratch.absmax);
+  const float* zeros =
+      weight.block.zeros ? zeros_of(weight.block, first, blocks, scratch.zeros) : nullptr;
   constexpr float kCodes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   int64_t element = begin;
   for (int64_t i = 0; i < blocks; ++i) {
@@ -106,8 +109,8 @@ void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t c
       decode_codes(weight.block, values, element, stop - element, finish, out + (element - begin));
     };
     const float scale = scales[i];
-    const float zero = weight.block.zeros ? weight.block.zeros[first + i] : 0.0f;
-    if (!weight.block.zeros) {
+    const float zero = zeros ? zeros[i] : 0.0f;
+    if (!zeros) {
       run(weight.block.codebook,
           [=](auto d, auto value) HWY_ATTR { return hn::Mul(value, hn::Set(d, scale)); });
     } else if (weight.block.zero_form == ZeroForm::kAdded) {
@@ -131,26 +134,8 @@ namespace nibble::cpu {
 HWY_EXPORT(DecodeColumns);
 
 void decode_columns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
-                    std::vector<float>& absmax) {
-  HWY_DYNAMIC_DISPATCH(DecodeColumns)(weight, row, col, count, out, absmax);
-}
-
-const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
-                       std::vector<float>& scratch) {
-  if (block.absmax) return block.absmax + begin;
-  scratch.resize(static_cast<size_t>(count));
-  // Copies: stores to a float array might otherwise change them, as far as the compiler knows.
-  const uint8_t* codes = block.nested_codes + begin;
-  const float* codebook = block.nested_codebook;
-  const float offset = block.nested_offset;
-  float* out = scratch.data();
-  for (int64_t i = 0; i < count;) {
-    const int64_t outer = (begin + i) / block.nested_block_size;
-    const int64_t stop = std::min((outer + 1) * block.nested_block_size - begin, count);
-    const float scale = block.nested_absmax[outer];
-    for (; i < stop; ++i) out[i] = codebook[codes[i]] * scale + offset;
-  }
-  return scratch.data();
+                    DecodeScratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(DecodeColumns)(weight, row, col, count, out, scratch);
 }
 }  // namespace nibble::cpu
 #endif

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nibble/backend/cpu/block_activations.h"
+#include "nibble/backend/cpu/block_scales.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -16,6 +17,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "nibble/backend/cpu/block_offsets-inl.h"
 #include "nibble/backend/cpu/code_pairs-inl.h"
 #include "nibble/backend/cpu/dot_code_words-inl.h"
 #include "nibble/backend/cpu/micro_pairs-inl.h"
@@ -80,9 +82,8 @@ HWY_INLINE hn::Vec<Floats> group_product(const CodePairs::Values& w,
   return hn::ConvertTo(d, sum);
 }
 
-// sums[t] = row . x[t] for kTokens consecutive tokens. kHalfBlocks: one block per 16 bytes of
-// codes, two in a group of 64.
-template <int kRows, int kTokens, bool kHalfBlocks>
+// sums[t] = row . x[t] for kTokens consecutive tokens.
+template <int kRows, int kTokens, BlockSpan kSpan>
 HWY_INLINE void dot_rows(const CodePairs& table, const CodeRow* rows, int64_t groups_per_block,
                          const int16_t* HWY_RESTRICT x, const float* HWY_RESTRICT x_scales,
                          float* HWY_RESTRICT sums) {
@@ -93,22 +94,28 @@ HWY_INLINE void dot_rows(const CodePairs& table, const CodeRow* rows, int64_t gr
   const int64_t bytes = static_cast<int64_t>(hn::Lanes(d8)), group = 2 * bytes;
   const int64_t cols = row.groups * group;
   const uint8_t* HWY_RESTRICT codes = row.codes;
-  const float* HWY_RESTRICT absmax = row.absmax;
+  constexpr bool kNarrow = kSpan == BlockSpan::kNarrowGroup || kSpan == BlockSpan::kNarrowGroups;
+  const auto absmax_of_block = [&](int64_t i) HWY_ATTR {
+    const hn::CappedTag<float, 1> one;
+    if constexpr (!kNarrow) return static_cast<const float*>(row.absmax)[i];
+    return row.scale_dtype == DType::kF16
+               ? hn::GetLane(load_floats(one, static_cast<const fp16*>(row.absmax) + i))
+               : hn::GetLane(load_floats(one, static_cast<const bf16*>(row.absmax) + i));
+  };
+  int64_t next = 0;  // block
   hn::Vec<Floats> total[kTokens];
   HWY_UNROLL(4)
   for (int t = 0; t < kTokens; ++t) total[t] = hn::Zero(d);
-  // Groups up to the end of the block that holds the row's first.
-  int64_t left = groups_per_block - row.first_element / group % groups_per_block;
+  int64_t left = row.groups_left(groups_per_block);
   for (int64_t g = 0; g < row.groups;) {
-    auto scale = hn::Set(d, absmax[0]);
+    auto scale = hn::Set(d, absmax_of_block(next++));
     int64_t stop = g + 1;
-    if constexpr (kHalfBlocks) {
-      scale = hn::IfThenElse(hn::FirstN(d, hn::Lanes(d) / 2), scale, hn::Set(d, absmax[1]));
-      absmax += 2;
+    if constexpr (kSpan == BlockSpan::kHalfGroup) {
+      const auto second = hn::Set(d, absmax_of_block(next++));
+      scale = hn::IfThenElse(hn::FirstN(d, hn::Lanes(d) / 2), scale, second);
     } else {
       stop = HWY_MIN(g + left, row.groups);
       left = groups_per_block;
-      ++absmax;
     }
     for (; g < stop; ++g) {
       prefetch(codes + g * bytes, kCodesPrefetch);
@@ -129,18 +136,30 @@ HWY_INLINE void dot_rows(const CodePairs& table, const CodeRow* rows, int64_t gr
 
 // What the offsets of a row's blocks add to its product with token t.
 HWY_INLINE float offset_product(const CodeBlockView& block, int64_t row, int64_t cols,
-                                const float* sums, int64_t t) {
+                                const float* HWY_RESTRICT sums, int64_t t) {
   const int64_t blocks = cols / block.block_size;
-  float total = 0.0f;
-  for (int64_t i = 0; i < blocks; ++i) {
-    total += block.offset_of(row * blocks + i) * sums[t * blocks + i];
-  }
-  return total;
+  sums += t * blocks;
+  const auto product = [&](const auto* scales, const auto* zeros) HWY_ATTR {
+    const auto add = [&](auto d, int64_t i, auto total) HWY_ATTR {
+      const auto offset = offsets_of(d, scales + i, zeros + i, block.zero_form);
+      return hn::MulAdd(offset, hn::LoadU(d, sums + i), total);
+    };
+    const hn::CappedTag<float, 8> d;
+    const hn::CappedTag<float, 1> d1;
+    const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+    auto total = hn::Zero(d);
+    int64_t i = 0;
+    for (; i + lanes <= blocks; i += lanes) total = add(d, i, total);
+    auto rest = hn::Set(d1, hn::GetLane(hn::SumOfLanes(d, total)));
+    for (; i < blocks; ++i) rest = add(d1, i, rest);
+    return hn::GetLane(rest);
+  };
+  return with_scales(block, row * blocks, product);
 }
 
 // Parts of tokens are the outer loop, so that a part stays in the first-level cache: a range's
 // codes are small enough for the second one (linear_split.h).
-template <bool kHalfBlocks>
+template <BlockSpan kSpan>
 void dot_range(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
                RowRange range) {
   if (range.begin >= range.end) return;
@@ -154,21 +173,26 @@ void dot_range(const WeightView& weight, const BlockActivations& x, const Linear
   const int64_t groups_per_block = std::max<int64_t>(1, block.block_size / group);
   const int64_t first = range.begin * cols / block.block_size;
   const int64_t last = (range.end * cols - 1) / block.block_size;
+  constexpr bool kNarrow = kSpan == BlockSpan::kNarrowGroup || kSpan == BlockSpan::kNarrowGroups;
   std::vector<float> scratch;
-  const float* all_absmax = absmax_of(block, first, last - first + 1, scratch);
+  const void* all_absmax = static_cast<const uint16_t*>(block.absmax) + first;
+  if constexpr (!kNarrow) all_absmax = absmax_of(block, first, last - first + 1, scratch);
+  const DType scale_dtype = kNarrow ? block.scale_dtype : DType::kF32;
+  const int64_t scale_bytes = size_of(scale_dtype);
   const auto multiply = [&]<int kRows, int kTokens>(int64_t row, int64_t t) {
     CodeRow code_rows[kRows];
     for (int r = 0; r < kRows; ++r) {
       const int64_t element = (row + r) * cols;
       code_rows[r] = {.codes = block.codes + element / 2,
-                      .absmax = all_absmax + (element / block.block_size - first),
-                      .first_element = element,
+                      .absmax = static_cast<const char*>(all_absmax) +
+                                (element / block.block_size - first) * scale_bytes,
+                      .scale_dtype = scale_dtype,
+                      .first_group = element / group,
                       .groups = groups};
     }
     float sums[kRows * kTokens];
-    dot_rows<kRows, kTokens, kHalfBlocks>(table, code_rows, groups_per_block,
-                                          x.codes.get() + t * cols,
-                                          x.scales.get() + t * groups * x.scale_lanes, sums);
+    dot_rows<kRows, kTokens, kSpan>(table, code_rows, groups_per_block, x.codes.get() + t * cols,
+                                    x.scales.get() + t * groups * x.scale_lanes, sums);
     for (int r = 0; r < kRows; ++r) {
       const float bias = args.bias ? args.bias[row + r] : 0.0f;
       for (int i = 0; i < kTokens; ++i) {
@@ -201,8 +225,14 @@ void dot_range(const WeightView& weight, const BlockActivations& x, const Linear
 
 void DotCodeRows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
                  RowRange range) {
-  if (weight.block.block_size < code_group()) return dot_range<true>(weight, x, args, range);
-  dot_range<false>(weight, x, args, range);
+  const int64_t size = weight.block.block_size, group = code_group();
+  const auto run = [&]<BlockSpan kSpan>() { dot_range<kSpan>(weight, x, args, range); };
+  if (size < group) return run.template operator()<BlockSpan::kHalfGroup>();
+  if (!weight.block.absmax || weight.block.scale_dtype == DType::kF32) {
+    return run.template operator()<BlockSpan::kGroups>();
+  }
+  if (size == group) return run.template operator()<BlockSpan::kNarrowGroup>();
+  run.template operator()<BlockSpan::kNarrowGroups>();
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

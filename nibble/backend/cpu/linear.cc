@@ -212,9 +212,9 @@ void embedding(ThreadPool& pool, const Weight& table, const int32_t* ids, int64_
   // About 16k elements a task: microseconds of decoding.
   const int64_t grain = std::max<int64_t>(1, (16 << 10) / std::max<int64_t>(1, view.cols));
   pool.parallel_for(tokens, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> absmax;
+    DecodeScratch scratch;
     for (int64_t t = begin; t < end; ++t) {
-      decode_columns(view, ids[t], 0, view.cols, y + t * view.cols, absmax);
+      decode_columns(view, ids[t], 0, view.cols, y + t * view.cols, scratch);
     }
   });
 }
