@@ -16,6 +16,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "nibble/backend/cpu/code_cursor.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 #include "nibble/backend/cpu/micro_pairs-inl.h"
 
@@ -64,17 +65,15 @@ HWY_INLINE hn::Vec<D> in_halves(D d, hn::TFromD<D> first, hn::TFromD<D> second) 
   return hn::IfThenElse(hn::FirstN(d, 8), hn::Set(d, first), hn::Set(d, second));
 }
 
-// Where a row is read: its codes, and the absmax of its blocks.
+// A CodeCursor in registers.
 template <BlockSpan kSpan>
 struct FloatCursor {
   const uint8_t* codes;
   const float* absmax;
   int64_t left;  // groups up to the end of the block that holds the next one
 
-  HWY_INLINE FloatCursor(const CodeRow& row, int64_t groups_per_block)
-      : codes(row.codes),
-        absmax(static_cast<const float*>(row.absmax)),
-        left(row.groups_left(groups_per_block)) {}
+  HWY_INLINE FloatCursor(const CodeCursor& at, DType)
+      : codes(at.codes), absmax(reinterpret_cast<const float*>(at.absmax)), left(at.left) {}
 
   // The absmax of each lane of the sums of the next group (d256), or of the next two.
   template <class D>
@@ -109,11 +108,11 @@ struct NarrowCursor {
   int64_t left;
   bool fp16;
 
-  HWY_INLINE NarrowCursor(const CodeRow& row, int64_t groups_per_block)
-      : codes(row.codes),
-        absmax(static_cast<const uint16_t*>(row.absmax)),
-        left(row.groups_left(groups_per_block)),
-        fp16(row.scale_dtype == DType::kF16) {}
+  HWY_INLINE NarrowCursor(const CodeCursor& at, DType scale_dtype)
+      : codes(at.codes),
+        absmax(reinterpret_cast<const uint16_t*>(at.absmax)),
+        left(at.left),
+        fp16(scale_dtype == DType::kF16) {}
 
   HWY_INLINE hn::Vec256<float> absmax_lanes(hn::Full256<float> d) const {
     return widen(d, *absmax);
@@ -156,15 +155,17 @@ using RowCursor = std::conditional_t<
     kSpan == BlockSpan::kNarrowGroup, NarrowCursor<true>,
     std::conditional_t<kSpan == BlockSpan::kNarrowGroups, NarrowCursor<false>, FloatCursor<kSpan>>>;
 
-// sums[r * kTokens + t] = rows[r] . x[t] for the kTokens of one part. Rows share what is loaded of
-// x; two rows and eight tokens take 29 of 32 registers.
+// Vector r * kTokens + t of `lanes` sums up to row r . x[t] over the next `groups` of the rows, for
+// the kTokens of one part. Moves the rows' cursors behind them. Rows share what is loaded of x; two
+// rows and eight tokens take 29 of 32 registers.
 template <int kRows, int kTokens, BlockSpan kSpan>
-HWY_INLINE void dot_rows(const CodeTable& table, const CodeRow* rows, int64_t groups_per_block,
-                         const int16_t* HWY_RESTRICT x, const float* HWY_RESTRICT x_scales,
-                         float* HWY_RESTRICT sums) {
-  const int64_t groups = rows[0].groups;
+HWY_INLINE void dot_rows(const CodeTable& table, const CodeRows& rows, int64_t groups,
+                         CodeCursor* cursors, const int16_t* HWY_RESTRICT x,
+                         const float* HWY_RESTRICT x_scales, float* HWY_RESTRICT lanes) {
+  const int64_t groups_per_block = rows.groups_per_block;
   static_assert(kRows <= 2);
-  RowCursor<kSpan> cursor[2] = {{rows[0], groups_per_block}, {rows[kRows - 1], groups_per_block}};
+  RowCursor<kSpan> cursor[2] = {{cursors[0], rows.scale_dtype},
+                                {cursors[kRows - 1], rows.scale_dtype}};
   // Adds the products of the next one or two groups.
   const auto add = [&](auto d, auto total) HWY_ATTR {
     const hn::RepartitionToNarrow<hn::RebindToSigned<decltype(d)>> d16;
@@ -215,15 +216,21 @@ HWY_INLINE void dot_rows(const CodeTable& table, const CodeRow* rows, int64_t gr
   HWY_UNROLL(16)
   for (int i = 0; i < kRows * kTokens; ++i) total[i] = hn::Zero(d512);
   for (int64_t pair = 0; pair < groups / 2; ++pair) add(d512, total);
+  if (groups % 2 != 0) {
+    hn::Vec256<float> rest[kRows * kTokens];
+    HWY_UNROLL(16)
+    for (int i = 0; i < kRows * kTokens; ++i) rest[i] = hn::Zero(d256);
+    add(d256, rest);
+    HWY_UNROLL(16)
+    for (int i = 0; i < kRows * kTokens; ++i) {
+      total[i] = hn::Add(total[i], hn::ZeroExtendVector(d512, rest[i]));
+    }
+  }
   HWY_UNROLL(16)
-  for (int i = 0; i < kRows * kTokens; ++i) sums[i] = hn::GetLane(hn::SumOfLanes(d512, total[i]));
-  if (groups % 2 == 0) return;
-  hn::Vec256<float> rest[kRows * kTokens];
-  HWY_UNROLL(16)
-  for (int i = 0; i < kRows * kTokens; ++i) rest[i] = hn::Zero(d256);
-  add(d256, rest);
-  HWY_UNROLL(16)
-  for (int i = 0; i < kRows * kTokens; ++i) sums[i] += hn::GetLane(hn::SumOfLanes(d256, rest[i]));
+  for (int i = 0; i < kRows * kTokens; ++i) hn::Store(total[i], d512, lanes + i * 16);
+  for (int r = 0; r < kRows; ++r) {
+    cursors[r] = {cursor[r].codes, reinterpret_cast<const char*>(cursor[r].absmax), cursor[r].left};
+  }
 }
 
 }  // namespace nibble::cpu::HWY_NAMESPACE

@@ -43,24 +43,6 @@ inline constexpr int64_t kDensePrefetch = 1024, kInt8Prefetch = 2048, kCodesPref
 void dot_pack(const float* x, int64_t tokens, int64_t cols, float* packed);
 void dot_rows(const WeightView& weight, const LinearArgs& args, const float* parts, RowRange range);
 
-// What shares an absmax, in groups of columns that are one vector of codes, and how the absmax is
-// stored: float32 unless narrow.
-enum class BlockSpan : uint8_t { kHalfGroup, kGroups, kNarrowGroup, kNarrowGroups };
-
-// A row of 4-bit codes as the kernels below see it.
-struct CodeRow {
-  const uint8_t* codes;
-  const void* absmax;  // of the block that holds the row's first element, and on
-  DType scale_dtype;
-  int64_t first_group;  // of the row, in the matrix
-  int64_t groups;       // per row
-
-  // Up to the end of the block that holds the row's first; a block holds whole groups.
-  int64_t groups_left(int64_t groups_per_block) const {
-    return groups_per_block - first_group % groups_per_block;
-  }
-};
-
 // 4-bit codes (CodeBlockView) when can_dot_code_rows(weight), with x in int16; args.x is not read.
 bool can_dot_code_rows(const WeightView& weight);
 BlockActivations quantize_for_code_rows(ThreadPool& pool, BufferCache& buffers,
