@@ -78,9 +78,8 @@ Tensor LlamaModel::block(Context& ctx, int64_t index, const Tensor& hidden, cons
   const Block& b = blocks_[static_cast<size_t>(index)];
   const Tensor mixed =
       b.attention.forward(ctx, index, b.input_norm.forward(ctx, hidden), batch, rotary_, cache);
-  const Tensor attended = add(ctx, hidden, mixed);
-  const Tensor fed = b.mlp.forward(ctx, b.post_attention_norm.forward(ctx, attended));
-  return add(ctx, attended, fed);
+  const NormedSum attended = b.post_attention_norm.forward(ctx, hidden, mixed);
+  return add(ctx, attended.sum, b.mlp.forward(ctx, attended.normed));
 }
 
 Tensor LlamaModel::head(Context& ctx, const Tensor& hidden) const {
