@@ -36,10 +36,14 @@ std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) 
   list.push_back({"nf4 nested", code_block_weight(random, rows, cols, QuantType::kNf4, 64, true)});
   list.push_back({"fp4", code_block_weight(random, rows, cols, QuantType::kFp4, 64, false)});
   list.push_back({"fp4 nested", code_block_weight(random, rows, cols, QuantType::kFp4, 128, true)});
-  for (const int64_t bits : {2, 3, 4, 5, 8}) {
+  for (const int64_t bits : {1, 2, 3, 4, 5, 6, 7, 8}) {
     list.push_back({fmt::format("affine, {} bits", bits),
                     affine_weight(random, rows, cols, bits, bits == 5 ? 48 : 32)});
   }
+  list.push_back({"affine, groups of 37", affine_weight(random, rows, cols, 3, 37)});
+  list.push_back({"affine, one group", affine_weight(random, rows, cols, 8, int64_t{1} << 62)});
+  list.push_back({"affine, 3 bits, act-order",
+                  affine_weight(random, rows, cols, 3, 16, ZeroForm::kSubtracted, true)});
   list.push_back(
       {"affine, zeros added", affine_weight(random, rows, cols, 4, 128, ZeroForm::kAdded)});
   list.push_back(

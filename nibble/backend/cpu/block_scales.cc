@@ -51,10 +51,8 @@ HWY_EXPORT(WidenBF16);
 HWY_EXPORT(WidenF16);
 HWY_EXPORT(LookUpAbsmax);
 
-namespace {
-
-const float* widened(const void* from, DType dtype, int64_t begin, int64_t count,
-                     std::vector<float>& scratch) {
+const float* floats_at(const void* from, DType dtype, int64_t begin, int64_t count,
+                       std::vector<float>& scratch) {
   if (dtype == DType::kF32) return static_cast<const float*>(from) + begin;
   scratch.resize(static_cast<size_t>(count));
   if (dtype == DType::kBF16) {
@@ -65,11 +63,9 @@ const float* widened(const void* from, DType dtype, int64_t begin, int64_t count
   return scratch.data();
 }
 
-}  // namespace
-
 const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
                        std::vector<float>& scratch) {
-  if (block.absmax) return widened(block.absmax, block.scale_dtype, begin, count, scratch);
+  if (block.absmax) return floats_at(block.absmax, block.scale_dtype, begin, count, scratch);
   scratch.resize(static_cast<size_t>(count));
   for (int64_t i = 0; i < count;) {
     const int64_t outer = (begin + i) / block.nested_block_size;
@@ -84,7 +80,7 @@ const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
 
 const float* zeros_of(const CodeBlockView& block, int64_t begin, int64_t count,
                       std::vector<float>& scratch) {
-  return widened(block.zeros, block.scale_dtype, begin, count, scratch);
+  return floats_at(block.zeros, block.scale_dtype, begin, count, scratch);
 }
 
 }  // namespace nibble::cpu

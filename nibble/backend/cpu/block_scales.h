@@ -11,6 +11,10 @@
 
 namespace nibble::cpu {
 
+// Elements [begin, begin + count) of an array of float32, float16 or bfloat16.
+const float* floats_at(const void* from, DType dtype, int64_t begin, int64_t count,
+                       std::vector<float>& scratch);
+
 // Of blocks [begin, begin + count): pointers into the weight or into `scratch`.
 const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
                        std::vector<float>& scratch);

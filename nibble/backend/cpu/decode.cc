@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Stretches of a weight row as floats: the first half of every path that is not fused, and of
-// embedding look-ups. Bit for bit what format/ decodes.
+// embedding look-ups. Bit for bit what format/ decodes, in the order of stored columns.
 #include <algorithm>
 
 #include "nibble/backend/cpu/block_scales.h"
@@ -12,6 +12,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "nibble/backend/cpu/affine_codes-inl.h"
 #include "nibble/backend/cpu/codebook-inl.h"
 #include "nibble/backend/cpu/float_load-inl.h"
 
@@ -75,6 +76,57 @@ HWY_INLINE void decode_codes(const CodeBlockView& block, const float* values, in
   while (begin < end) *out++ = decode_one(begin++);
 }
 
+// A stretch of columns with one scale and zero: how a code becomes a weight is a tag's operator.
+template <class Body>
+HWY_INLINE void with_zero_form(ZeroForm form, float scale, float zero, const Body& body) {
+  if (form == ZeroForm::kAdded) {
+    body([=](auto d, auto code)
+             HWY_ATTR { return hn::Add(hn::Mul(hn::Set(d, scale), code), hn::Set(d, zero)); });
+  } else {
+    body([=](auto d, auto code)
+             HWY_ATTR { return hn::Mul(hn::Set(d, scale), hn::Sub(code, hn::Set(d, zero))); });
+  }
+}
+
+// Stored columns [col, col + count) of a row of affine_group, of any number of bits and any group.
+void decode_affine(const AffineGroup& weight, int64_t row, int64_t col, int64_t count,
+                   float* HWY_RESTRICT out, DecodeScratch& scratch) {
+  const hn::ScalableTag<float> d;
+  const hn::CappedTag<float, 1> one;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t row_bytes = weight.codes.dim(1), size = weight.group_size, end = col + count;
+  const uint8_t* codes = weight.codes.data<uint8_t>().data() + row * row_bytes;
+  const int64_t first = row % weight.scales.dim(0) * weight.scales.dim(1) + col / size;
+  const int64_t groups = (end - 1) / size - col / size + 1;
+  const DType dtype = weight.scales.dtype();
+  const float* scales = floats_at(weight.scales.raw(), dtype, first, groups, scratch.absmax);
+  const float* zeros = floats_at(weight.zeros.raw(), dtype, first, groups, scratch.zeros);
+  constexpr int64_t kPart = 256;  // codes that are bytes for a moment
+  uint8_t bytes[kPart];
+  for (int64_t at = col; at < end;) {
+    const int64_t begin = at / 8 * 8, stop = std::min(begin + kPart, end);
+    const uint8_t* part = codes + begin;
+    if (weight.bits != 8) {
+      unpack_codes(codes, row_bytes, weight.bits, begin, stop - begin, bytes);
+      part = bytes;
+    }
+    while (at < stop) {
+      const int64_t group = at / size - col / size;
+      const int64_t group_end =
+          std::min(stop, stop - at > size - at % size ? at + size - at % size : stop);
+      with_zero_form(weight.zero_form, scales[group], zeros[group],
+                     [&](const auto& finish) HWY_ATTR {
+                       for (; at + lanes <= group_end; at += lanes, out += lanes) {
+                         hn::StoreU(finish(d, load_floats(d, part + (at - begin))), d, out);
+                       }
+                       for (; at < group_end; ++at, ++out) {
+                         hn::StoreU(finish(one, load_floats(one, part + (at - begin))), one, out);
+                       }
+                     });
+    }
+  }
+}
+
 void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
                    DecodeScratch& scratch) {
   const int64_t begin = row * weight.cols + col;
@@ -93,8 +145,8 @@ void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t c
     return decode_scaled(static_cast<const int8_t*>(weight.elements) + begin, count,
                          weight.row_absmax[row] / kInt8Max, out);
   }
-  if (weight.layout == Layout::kAffineGroup && (!weight.block.codes || weight.block.positions)) {
-    return decode_affine_group(*weight.affine, row, col, {out, static_cast<size_t>(count)});
+  if (weight.affine && !weight.block.codes) {
+    return decode_affine(*weight.affine, row, col, count, out, scratch);
   }
   const int64_t size = weight.block.block_size, first = begin / size;
   const int64_t blocks = (begin + count - 1) / size - first + 1;
@@ -113,14 +165,9 @@ void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t c
     if (!zeros) {
       run(weight.block.codebook,
           [=](auto d, auto value) HWY_ATTR { return hn::Mul(value, hn::Set(d, scale)); });
-    } else if (weight.block.zero_form == ZeroForm::kAdded) {
-      run(kCodes, [=](auto d, auto value) HWY_ATTR {
-        return hn::Add(hn::Mul(hn::Set(d, scale), value), hn::Set(d, zero));
-      });
     } else {
-      run(kCodes, [=](auto d, auto value) HWY_ATTR {
-        return hn::Mul(hn::Set(d, scale), hn::Sub(value, hn::Set(d, zero)));
-      });
+      with_zero_form(weight.block.zero_form, scale, zero,
+                     [&](const auto& finish) { run(kCodes, finish); });
     }
     element = stop;
   }

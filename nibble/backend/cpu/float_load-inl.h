@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Loads elements of any dense dtype (and int8 codes) as a vector of floats, exactly as
+// Loads elements of any dense dtype (and codes of a byte) as a vector of floats, exactly as
 // base/half.h converts them. Included once per Highway target.
 #if defined(NIBBLE_CPU_FLOAT_LOAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NIBBLE_CPU_FLOAT_LOAD_INL_H_
@@ -59,12 +59,20 @@ HWY_INLINE hn::Vec<D> load_floats(D d, const int8_t* from) {
   return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, from)));
 }
 
+template <class D>
+HWY_INLINE hn::Vec<D> load_floats(D d, const uint8_t* from) {
+  const hn::Rebind<uint8_t, D> d8;
+  const hn::RebindToSigned<D> d32;
+  return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, from)));
+}
+
 // One element, for tails.
 template <class T>
 HWY_INLINE float load_float(const T* from) {
   return to_float(*from);
 }
 HWY_INLINE float load_float(const int8_t* from) { return static_cast<float>(*from); }
+HWY_INLINE float load_float(const uint8_t* from) { return static_cast<float>(*from); }
 
 }  // namespace nibble::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -56,10 +56,11 @@ void dot_decoded_rows(const WeightView& weight, const LinearArgs& args, const fl
 
 // Decoding. ------------------------------------------------------------------------------------
 
-// Columns [col, col + count) of a row as floats, equal to Weight::decode_row.
 struct DecodeScratch {
   std::vector<float> absmax, zeros;
 };
+
+// Stored columns [col, col + count) of a row as floats, equal to Weight::decode_row.
 void decode_columns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
                     DecodeScratch& scratch);
 

@@ -36,7 +36,6 @@ CodeBlockView blocks_of(const AffineGroup& packed, int64_t rows, int64_t cols) {
   block.absmax = packed.scales.raw();
   block.zeros = packed.zeros.raw();
   block.zero_form = packed.zero_form;
-  if (packed.positions.defined()) block.positions = packed.positions.data<int32_t>().data();
   return block;
 }
 
@@ -94,6 +93,9 @@ WeightView view_of(const Weight& weight) {
     case Layout::kAffineGroup:
       view.affine = &weight.as_affine_group();
       view.block = blocks_of(*view.affine, view.rows, view.cols);
+      if (view.affine->positions.defined()) {
+        view.positions = view.affine->positions.data<int32_t>().data();
+      }
       view.activations_are_int8 = weight.activation_mode() == ActivationMode::kInt8;
       break;
   }

@@ -31,7 +31,6 @@ struct CodeBlockView {
 
   const void* zeros = nullptr;  // [blocks], affine_group only
   ZeroForm zero_form = ZeroForm::kSubtracted;
-  const int32_t* positions = nullptr;  // [cols]: where x of a column goes; null: where it is
 };
 
 struct WeightView {
@@ -41,7 +40,10 @@ struct WeightView {
   const void* elements = nullptr;     // [rows, cols] dense elements or int8 codes
   const float* row_absmax = nullptr;  // [rows], int8_row only
   CodeBlockView block;
-  const AffineGroup* affine = nullptr;  // affine_group only
+  // affine_group only. Kernels take columns as they are stored: x of column c as that of column
+  // positions[c], null where that is c.
+  const AffineGroup* affine = nullptr;
+  const int32_t* positions = nullptr;  // [cols]
   // int8_row: LLM.int8(). Others: groups of columns (format/int8_activations.h).
   bool activations_are_int8 = false;
   float llm_int8_threshold = 0.0f;
