@@ -7,6 +7,7 @@
 
 #include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
+#include "nibble/io/json_list.h"
 #include "nibble/io/text_list.h"
 
 namespace nibble {
@@ -66,7 +67,7 @@ void for_each_text(const std::vector<std::vector<int32_t>>& texts, const PassOpt
 
 void for_each_pass_of_file(const std::filesystem::path& file, const Tokenizer& tokenizer,
                            const PassOptions& options, int64_t longest, const Pass& pass) {
-  if (!is_text_list(file)) {
+  if (!is_json_list(file)) {
     return for_each_window(tokenizer.encode(read_text_file(file)), options, longest, pass);
   }
   std::vector<std::vector<int32_t>> texts;
