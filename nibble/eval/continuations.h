@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How likely a model finds given continuations of given contexts, which is what multiple choice
+// asks of it. What requests begin with alike is computed once: the examples before all questions,
+// the context before the choices of one. Logits are computed for the tokens that are scored alone.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string_view>
+#include <vector>
+
+#include "nibble/backend/backend.h"
+#include "nibble/models/model.h"
+#include "nibble/text/tokenizer.h"
+
+namespace nibble {
+
+struct Continuation {
+  std::vector<int32_t> context, ids;  // neither empty
+};
+
+struct ContinuationScore {
+  double log_likelihood = 0;  // of all ids of the continuation, in nats
+  bool greedy = true;         // each of them is the most likely token where it stands
+};
+
+// As lm-evaluation-harness cuts text: spaces at the end of the context belong to the continuation;
+// both are encoded together, and what the context takes by itself is its part. An empty context is
+// the BOS token, or else EOS. Throws Error when nothing is left for the continuation.
+Continuation encode_continuation(const Tokenizer& tokenizer, std::string_view context,
+                                 std::string_view continuation);
+
+using ContinuationGroup = std::vector<Continuation>;
+
+// Scores every continuation of every group, those of one group side by side. What is longer than
+// the model's context is cut from the left. `done` is called with the number of groups that were
+// finished, after each pass; throwing from it ends the work. Throws Error for a continuation longer
+// than the model's context and for ids out of the vocabulary.
+std::vector<std::vector<ContinuationScore>> score_continuations(
+    const Model& model, Backend& backend, const std::vector<ContinuationGroup>& groups,
+    const std::function<void(int64_t groups)>& done = {});
+
+}  // namespace nibble
