@@ -118,6 +118,7 @@ void eval(const EvalCommand& command) {
     throw UsageError("nothing to evaluate: give --perplexity FILE, --task FILE or --tasks NAMES");
   }
   const std::vector<TaskFile> files = check_eval_files(command.eval);
+  require_folder_for(command.samples);
   ProgressBar progress(command.common.quiet);
   const OpenedModel opened = open_for(command.model, command.loading, command.common, &progress);
   const std::shared_ptr<const Tokenizer> tokenizer = Tokenizer::load(command.model);

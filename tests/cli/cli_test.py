@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_model  # noqa: E402
 
 PROGRAM = None
-COMMANDS = ["run", "chat", "quantize", "dequantize", "convert", "inspect", "eval", "bench"]
+COMMANDS = ["run", "chat", "quantize", "dequantize", "convert", "inspect", "eval", "bench",
+            "compare"]
 
 
 class CliTest(unittest.TestCase):
