@@ -90,10 +90,11 @@ void add_eval_options(CLI::App& command, EvalOptions& options) {
   command
       .add_option("--task", task.files, "Questions: NAME=FILE, or FILE where its name is the task")
       ->allow_extra_args(false);
-  CLI::Option* names = command.add_option("--tasks", task.names, "Names of tasks, see below")
-                           ->delimiter(',')
-                           ->allow_extra_args(false)
-                           ->check(CLI::IsMember(task_names()));
+  CLI::Option* names =
+      command.add_option("--tasks", task.names, "Names of tasks, separated by commas")
+          ->delimiter(',')
+          ->allow_extra_args(false)
+          ->check(CLI::IsMember(task_names()));
   CLI::Option* data =
       command.add_option("--task-data", task.data, "Folder with NAME.jsonl or NAME.json of each");
   names->needs(data);
@@ -117,8 +118,7 @@ std::string eval_options_help() {
          "(.jsonl)\n"
          "or a JSON list (.json). Prompts and metrics are those of lm-evaluation-harness 0.4, "
          "without\n"
-         "examples. Names: " +
-         fmt::format("{}", fmt::join(task_names(), ", ")) + ".\n";
+         "examples.\n";
 }
 
 PassOptions pass_options(const EvalOptions& options, Progress* progress) {
