@@ -100,6 +100,7 @@ CompareReport Comparer::run() {
     report_.counted = std::move(convention.text);
     report_.convention = std::move(convention.json);
   }
+  report_.num_fewshot = options_.eval.task.num_fewshot;
   reference_ = subjects_[0].open();
   report_.backend = reference_.backend->name();
   report_.threads = reference_.pool->threads();

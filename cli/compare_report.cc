@@ -100,8 +100,9 @@ std::vector<std::string> compare_notes(const CompareReport& report) {
       counts +=
           fmt::format("{}{} ({})", counts.empty() ? "" : ", ", task.task, task.samples.size());
     }
-    notes.push_back(fmt::format(
-        "Questions: {}; prompts and metrics of lm-evaluation-harness 0.4, no examples.", counts));
+    notes.push_back(
+        fmt::format("Questions: {}; prompts and metrics of lm-evaluation-harness 0.4, {} examples.",
+                    counts, report.num_fewshot == 0 ? "no" : std::to_string(report.num_fewshot)));
   }
   if (report.speed_case) {
     notes.push_back(fmt::format("Speed: a prompt of {} tokens, {} new ones, {}, {} {}.",

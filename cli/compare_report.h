@@ -31,6 +31,7 @@ struct CompareReport {
   std::vector<CompareRow> rows;         // the first is the reference
   std::string text, counted;            // the file of --perplexity, and how its tokens count
   nlohmann::ordered_json convention;    // the same for programs
+  int64_t num_fewshot = 0;              // examples before each question of the tasks
   std::optional<SpeedCase> speed_case;  // absent: no speeds
   std::string backend;
   int threads = 0;

@@ -43,17 +43,23 @@ fs::path find_task_file(const fs::path& folder, const std::string& task) {
       .expected(fmt::format("{}.jsonl or {}.json", task, task));
 }
 
+// The file of a task that an option names: in a folder, or itself where it is for `tasks` 1.
+fs::path file_of_task(const std::string& option, const std::string& path, const std::string& task,
+                      size_t tasks) {
+  if (fs::is_directory(path)) return find_task_file(path, task);
+  if (tasks == 1) return path;
+  throw UsageError(fmt::format("{}: expected a folder for several tasks, got '{}'", option, path));
+}
+
 std::vector<TaskFile> task_files(const EvalTaskOptions& options) {
   std::vector<TaskFile> files;
   for (const std::string& given : options.files) files.push_back(parse_task_file(given));
-  if (options.names.empty()) return files;
-  const bool folder = fs::is_directory(options.data);
-  if (!folder && options.names.size() > 1) {
-    throw UsageError("--task-data: expected a folder for several tasks, got '" + options.data +
-                     "'");
-  }
   for (const std::string& task : options.names) {
-    files.push_back({task, folder ? find_task_file(options.data, task) : fs::path(options.data)});
+    files.push_back({task, file_of_task("--task-data", options.data, task, options.names.size())});
+  }
+  if (options.num_fewshot == 0) return files;
+  for (TaskFile& file : files) {
+    file.examples = file_of_task("--fewshot-data", options.examples, file.task, files.size());
   }
   return files;
 }
@@ -99,8 +105,14 @@ void add_eval_options(CLI::App& command, EvalOptions& options) {
       command.add_option("--task-data", task.data, "Folder with NAME.jsonl or NAME.json of each");
   names->needs(data);
   data->needs(names);
-  command.add_option("--preamble", task.preamble,
-                     "File of text that stands before every question: answered ones, say");
+  command.add_option("--preamble", task.preamble, "File of text that stands before every prompt");
+  CLI::Option* shots =
+      command.add_option("--num-fewshot", task.num_fewshot, "Answered questions before each one")
+          ->check(CLI::PositiveNumber);
+  CLI::Option* examples = command.add_option(
+      "--fewshot-data", task.examples, "Where they are, as --task-data: the first of the subject");
+  shots->needs(examples);
+  examples->needs(shots);
   command
       .add_option("--limit", options.limit,
                   "Only the first N texts of a list, and questions of a task")
@@ -116,9 +128,7 @@ std::string eval_options_help() {
          "--second-half is what llama.cpp's tool prints (there with windows of 512).\n\n"
          "Tasks: questions from files with the fields of the Hugging Face data sets, as JSON lines "
          "(.jsonl)\n"
-         "or a JSON list (.json). Prompts and metrics are those of lm-evaluation-harness 0.4, "
-         "without\n"
-         "examples.\n";
+         "or a JSON list (.json). Prompts and metrics are those of lm-evaluation-harness 0.4.\n";
 }
 
 PassOptions pass_options(const EvalOptions& options, Progress* progress) {
@@ -157,7 +167,10 @@ std::vector<TaskFile> check_eval_files(const EvalOptions& options) {
     throw Error("no such text file").file(options.text.file);
   }
   read_preamble(options.task.preamble);
-  for (const TaskFile& file : files) check_task(file.task, file.file, options.limit);
+  for (const TaskFile& file : files) {
+    check_task(file.task, file.file, options.limit);
+    if (!file.examples.empty()) check_task(file.task, file.examples);
+  }
   return files;
 }
 
@@ -168,8 +181,10 @@ std::vector<TaskResult> run_tasks(const std::vector<TaskFile>& files, const Eval
   task.limit = options.limit;
   task.preamble = read_preamble(options.task.preamble);
   task.progress = progress;
+  task.num_fewshot = options.task.num_fewshot;
   std::vector<TaskResult> results;
   for (const TaskFile& file : files) {
+    task.fewshot_file = file.examples;
     results.push_back(
         run_task(file.task, file.file, *opened.model, tokenizer, *opened.backend, task));
   }

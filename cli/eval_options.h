@@ -22,7 +22,8 @@ struct EvalTextOptions {
 struct EvalTaskOptions {
   std::vector<std::string> files;  // FILE or NAME=FILE
   std::vector<std::string> names;  // of those to look for in `data`
-  std::string data, preamble;
+  std::string data, preamble, examples;
+  int64_t num_fewshot = 0;
 };
 
 struct EvalOptions {
@@ -49,6 +50,7 @@ PerplexityConvention perplexity_convention(const EvalTextOptions& options,
 struct TaskFile {
   std::string task;
   std::filesystem::path file;
+  std::filesystem::path examples = {};  // empty: none
 };
 
 // The task files that the options name. All of them, the text and the preamble are there, and the

@@ -137,17 +137,26 @@ std::vector<TaskSubject> by_subject(std::span<const Metric> metrics,
   return subjects;
 }
 
-ContinuationGroup encode_question(const PlacedQuestion& placed, const Tokenizer& tokenizer,
-                                  const std::string& before) {
-  ContinuationGroup group;
-  for (const Choice& choice : placed.question.choices) {
+std::vector<ContinuationGroup> encode_questions(const std::vector<PlacedQuestion>& questions,
+                                                const std::vector<PlacedQuestion>& examples,
+                                                const Tokenizer& tokenizer,
+                                                const TaskOptions& options) {
+  const std::string preamble = options.preamble.empty() ? "" : options.preamble + "\n\n";
+  std::vector<ContinuationGroup> groups;
+  for (const auto& [question, where] : questions) {
     try {
-      group.push_back(encode_continuation(tokenizer, before + choice.context, choice.continuation));
+      const std::string before =
+          preamble + question_prefix(question, examples, options.num_fewshot);
+      ContinuationGroup& group = groups.emplace_back();
+      for (const Choice& choice : question.choices) {
+        group.push_back(
+            encode_continuation(tokenizer, before + choice.context, choice.continuation));
+      }
     } catch (Error& error) {
-      throw error.file(placed.where);
+      throw error.file(where);
     }
   }
-  return group;
+  return groups;
 }
 
 }  // namespace
@@ -167,11 +176,10 @@ TaskResult run_task(std::string_view name, const std::filesystem::path& file, co
   const auto start = std::chrono::steady_clock::now();
   const Task& task = find_task(name);
   const std::vector<PlacedQuestion> questions = read_questions(task, file, options.limit);
-  const std::string before = options.preamble.empty() ? "" : options.preamble + "\n\n";
-  std::vector<ContinuationGroup> groups;
-  for (const PlacedQuestion& placed : questions) {
-    groups.push_back(encode_question(placed, tokenizer, before));
-  }
+  std::vector<PlacedQuestion> examples;
+  if (options.num_fewshot > 0) examples = read_questions(task, options.fewshot_file, 0);
+  const std::vector<ContinuationGroup> groups =
+      encode_questions(questions, examples, tokenizer, options);
 
   Progress* progress = options.progress;
   if (progress) progress->begin(name, static_cast<int64_t>(groups.size()));

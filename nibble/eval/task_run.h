@@ -20,7 +20,10 @@ namespace nibble {
 
 struct TaskOptions {
   int64_t limit = 0;     // the first questions that count; 0: all
-  std::string preamble;  // stands before every prompt, with an empty line between: examples, say
+  std::string preamble;  // stands before every prompt, with an empty line between
+  // Answered questions before each one: the first of this file, of the same subject.
+  int64_t num_fewshot = 0;
+  std::filesystem::path fewshot_file;  // as `file`; read where num_fewshot is not 0
   Progress* progress = nullptr;
 };
 

@@ -134,6 +134,15 @@ class Tasks(EvalTest):
         self.assertNotEqual(samples["plain"]["log_likelihoods"],
                             samples["shown"]["log_likelihoods"])
 
+    def test_examples(self):
+        arguments = ["eval", self.model, "--task", self.lines("mmlu.jsonl", MMLU), "--json"]
+        shots = self.lines("shots.jsonl", MMLU | {"subject": "art"}, MMLU | {"question": "r"})
+        self.nibble(*arguments, "--num-fewshot", 1, "--fewshot-data", shots)
+        self.fails(*arguments, "--quiet", "--num-fewshot", 2, "--fewshot-data", shots,
+                   says=["mmlu.jsonl:1: ", "too few examples of law", "got 1"])
+        self.fails(*arguments, "--num-fewshot", 1, "--fewshot-data", self.folder / "gone.jsonl",
+                   says="gone.jsonl")
+
     def test_broken_questions_fail_before_the_model_is_loaded(self):
         good = self.lines("piqa.jsonl", PIQA)
         bad = self.lines("winogrande.jsonl", PIQA)
@@ -153,6 +162,7 @@ class Tasks(EvalTest):
             ([*command, "--tasks", "chess", "--task-data", good], "chess"),
             ([*command, "--tasks", "piqa"], "--task-data"),
             ([*command, "--tasks", "piqa,mmlu", "--task-data", good], "folder"),
+            ([*command, "--task", good, "--num-fewshot", "2"], "--fewshot-data"),
             ([*command, "--task", good, "--kl", self.model], "--perplexity"),
             ([*command, "--perplexity", good, "--second-half", "--stride", "4"], "--stride"),
         ]:

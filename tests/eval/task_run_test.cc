@@ -123,6 +123,19 @@ TEST_F(TaskRunTest, PutsThePreambleBeforeEveryPrompt) {
               kTolerance);
 }
 
+TEST_F(TaskRunTest, ShowsExamplesBehindThePreamble) {
+  TaskOptions options;
+  options.preamble = "Hi.";
+  options.num_fewshot = 1;
+  options.fewshot_file = folder_ / "shots.jsonl";
+  write_file_atomically(options.fewshot_file, "{\"text\": \"yz uv\"}\n");
+  const TaskResult result = run("lambada_openai", "{\"text\": \"ab cd\"}\n", options);
+  EXPECT_NEAR(result.samples[0].scores[0].log_likelihood,
+              log_likelihood("Hi.\n\nyz uv\n\nab", " cd"), kTolerance);
+  options.num_fewshot = 2;
+  EXPECT_THROW(run("lambada_openai", "{\"text\": \"ab cd\"}\n", options), Error);
+}
+
 TEST_F(TaskRunTest, SaysWhichQuestionCannotBeAsked) {
   try {
     run("lambada_openai", "{\"text\": \"ab cd\"}\n{\"txt\": \"\"}\n");

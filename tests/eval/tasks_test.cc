@@ -74,10 +74,10 @@ TEST(TaskQuestions, MmluAsksForALetter) {
       "choices": ["0", "1", "2", "3"], "answer": 2})");
   ASSERT_EQ(question.choices.size(), 4u);
   EXPECT_EQ(question.subject, "abstract_algebra");
-  expect_choice(question.choices[2],
-                "The following are multiple choice questions (with answers) about abstract "
-                "algebra.\n\n1 + 1\nA. 0\nB. 1\nC. 2\nD. 3\nAnswer:",
-                " C", 1, true);
+  EXPECT_EQ(question.description,
+            "The following are multiple choice questions (with answers) about abstract "
+            "algebra.\n\n");
+  expect_choice(question.choices[2], "1 + 1\nA. 0\nB. 1\nC. 2\nD. 3\nAnswer:", " C", 1, true);
   EXPECT_FALSE(question.choices[0].right);
 }
 
@@ -144,6 +144,32 @@ TEST(TaskQuestions, SayWhichFieldIsWrong) {
   EXPECT_EQ(complaint("truthfulqa_mc2", R"({"question": "a", "mc2_targets":
                                             {"choices": ["b", "c"], "labels": [0, 0]}})"),
             "q.jsonl:7: bad value of 'mc2_targets.labels': expected a right answer, got none");
+}
+
+// Questions of two choices, the second right.
+PlacedQuestion placed(const std::string& context, const std::string& subject) {
+  return {{{{context, " no", 2, false}, {context, " yes", 3, true}}, subject, "About.\n\n"}, ""};
+}
+
+TEST(TaskExamples, AreTheFirstOfTheSubjectWithTheirAnswers) {
+  const std::vector<PlacedQuestion> examples = {placed("a?", "law"), placed("b?", "art"),
+                                                placed("c?", "law"), placed("d?", "law")};
+  const Question question = placed("e?", "law").question;
+  EXPECT_EQ(question_prefix(question, examples, 0), "About.\n\n");
+  EXPECT_EQ(question_prefix(question, examples, 2), "About.\n\na? yes\n\nc? yes\n\n");
+}
+
+TEST(TaskExamples, NeverAnswerTheQuestionItself) {
+  const std::vector<PlacedQuestion> examples = {placed("a?", ""), placed("b?", "")};
+  EXPECT_EQ(question_prefix(examples[0].question, examples, 1), "About.\n\nb? yes\n\n");
+  try {
+    question_prefix(placed("a?", "").question, examples, 2);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "there are too few examples: expected 2 besides the question itself, got 1");
+  }
+  EXPECT_THROW(question_prefix(placed("a?", "law").question, examples, 1), Error);
 }
 
 class QuestionFileTest : public ::testing::Test {

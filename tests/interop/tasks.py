@@ -103,28 +103,31 @@ def lambada(source):
     return {"text": "ball" if source.below(12) == 0 else text}
 
 
-# nibble's name of a task, that of lm_eval where it differs, and its questions.
+# nibble's name of a task, that of lm_eval where it differs, its questions, and how many examples:
+# the harness draws them by chance but for MMLU.
 TASKS = [
-    ("arc_easy", None, arc),
-    ("arc_challenge", None, arc),
-    ("hellaswag", None, hellaswag),
-    ("lambada_openai", None, lambada),
-    ("lambada_standard", None, lambada),
-    ("mmlu", "mmlu_abstract_algebra", mmlu),
-    ("openbookqa", None, openbookqa),
-    ("piqa", None, piqa),
-    ("truthfulqa_mc1", None, truthfulqa),
-    ("truthfulqa_mc2", None, truthfulqa),
-    ("winogrande", None, winogrande),
+    ("arc_easy", None, arc, 0),
+    ("arc_challenge", None, arc, 0),
+    ("hellaswag", None, hellaswag, 0),
+    ("lambada_openai", None, lambada, 0),
+    ("lambada_standard", None, lambada, 0),
+    ("mmlu", "mmlu_abstract_algebra", mmlu, 0),
+    ("mmlu", "mmlu_abstract_algebra", mmlu, 5),
+    ("openbookqa", None, openbookqa, 0),
+    ("piqa", None, piqa, 0),
+    ("truthfulqa_mc1", None, truthfulqa, 0),
+    ("truthfulqa_mc2", None, truthfulqa, 0),
+    ("winogrande", None, winogrande, 0),
 ]
 
 
-def harness(model, manager, task, questions):
-    """The log-likelihoods of each question's choices, and the metrics."""
+def harness(model, manager, task, questions, examples):
+    """The log-likelihoods of each question's choices, the metrics, and all about each question."""
     datasets.load_dataset = lambda *_, **__: datasets.DatasetDict(
-        {split: datasets.Dataset.from_list(questions)
+        {split: datasets.Dataset.from_list(examples if split == "dev" else questions)
          for split in ("train", "validation", "test", "dev")})
-    result = lm_eval.evaluator.simple_evaluate(model=model, tasks=[task], num_fewshot=0,
+    result = lm_eval.evaluator.simple_evaluate(model=model, tasks=[task],
+                                               num_fewshot=len(examples),
                                                task_manager=manager, bootstrap_iters=100,
                                                log_samples=True)
     samples = sorted(result["samples"][task], key=lambda sample: sample["doc_id"])
@@ -133,34 +136,43 @@ def harness(model, manager, task, questions):
     return [[float(r[0][0]) for r in sample["resps"]] for sample in samples], metrics, samples
 
 
-def nibble(binaries, folder, task, file, preamble, scratch):
-    log = scratch / "samples.jsonl"
-    command = [binaries / "nibble", "eval", folder, "--tasks", task, "--task-data", file,
-               "--kv-cache-dtype", "float32", "--log-samples", log, "--json", "--quiet"]
-    if preamble:
-        (scratch / "preamble.txt").write_text(preamble)
-        command += ["--preamble", scratch / "preamble.txt"]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True,
-                          env=os.environ | {"NIBBLE_CPU": os.environ.get("NIBBLE_CPU", "scalar")})
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr)
-    samples = [json.loads(line) for line in log.read_text().splitlines()]
-    return [sample["log_likelihoods"] for sample in samples], json.loads(done.stdout)["tasks"][0]
+def write_lines(file, values):
+    file.write_text("".join(json.dumps(value) + "\n" for value in values))
 
 
-def compare(binaries, folder, model, manager, name, other, make):
+def nibble(binaries, folder, task, questions, examples, preamble):
+    with tempfile.TemporaryDirectory() as scratch:
+        scratch = pathlib.Path(scratch)
+        write_lines(scratch / "questions.jsonl", questions)
+        write_lines(scratch / "examples.jsonl", examples)
+        log = scratch / "samples.jsonl"
+        command = [binaries / "nibble", "eval", folder, "--tasks", task, "--task-data",
+                   scratch / "questions.jsonl",
+                   "--kv-cache-dtype", "float32", "--log-samples", log, "--json", "--quiet"]
+        if preamble:
+            (scratch / "preamble.txt").write_text(preamble)
+            command += ["--preamble", scratch / "preamble.txt"]
+        if examples:
+            command += ["--num-fewshot", len(examples), "--fewshot-data",
+                        scratch / "examples.jsonl"]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True,
+                              env=os.environ | {"NIBBLE_CPU": os.environ.get("NIBBLE_CPU", "scalar")})
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        samples = [json.loads(line) for line in log.read_text().splitlines()]
+        return [sample["log_likelihoods"] for sample in samples], json.loads(done.stdout)["tasks"][0]
+
+
+def compare(binaries, folder, model, manager, name, other, make, shots):
     source = Source(name)
     questions = [make(source) for _ in range(QUESTIONS)]
-    wanted, metrics, samples = harness(model, manager, other or name, questions)
+    examples = [make(source) for _ in range(shots)]
+    wanted, metrics, samples = harness(model, manager, other or name, questions, examples)
     # The answered questions before TruthfulQA's own are the harness's; nibble is given them.
     prompt = samples[0]["arguments"][0][0] if isinstance(samples[0]["arguments"], list) else \
         samples[0]["arguments"]["gen_args_0"]["arg_0"]
     preamble = prompt.rpartition("\n\nQ: ")[0] if name.startswith("truthfulqa") else ""
-    with tempfile.TemporaryDirectory() as scratch:
-        scratch = pathlib.Path(scratch)
-        file = scratch / f"{name}.jsonl"
-        file.write_text("".join(json.dumps(question) + "\n" for question in questions))
-        got, ours = nibble(binaries, folder, name, file, preamble, scratch)
+    got, ours = nibble(binaries, folder, name, questions, examples, preamble)
     difference = max(abs(a - b) for x, y in zip(got, wanted, strict=True)
                      for a, b in zip(x, y, strict=True))
     # perplexity is no count: it follows the log-likelihoods, and its error is bootstrapped there.
@@ -171,7 +183,8 @@ def compare(binaries, folder, model, manager, name, other, make):
         equal &= abs(ours["perplexity"] / metrics["perplexity"] - 1) < TOLERANCE
     figures = ", ".join(f"{key} {ours[key]:.4f}" for key in metrics if not key.endswith("_stderr"))
     good = equal and difference <= TOLERANCE
-    print(f"{name:17} {'ok' if good else 'FAILED':6} log-likelihoods differ by {difference:.1e}; "
+    title = f"{name} {shots}-shot" if shots else name
+    print(f"{title:17} {'ok' if good else 'FAILED':6} log-likelihoods differ by {difference:.1e}; "
           f"{figures}" + ("" if equal else f", not {metrics}"), flush=True)
     return good
 
@@ -188,9 +201,10 @@ def main():
         print(folder.name)
         model = lm_eval.api.registry.get_model("hf")(
             pretrained=str(folder), dtype="float32", device="cpu", batch_size=4)
-        for name, other, make in TASKS:
+        for name, other, make, shots in TASKS:
             try:
-                good &= compare(arguments.binaries, folder, model, manager, name, other, make)
+                good &= compare(arguments.binaries, folder, model, manager, name, other, make,
+                                shots)
             except Exception as failure:  # one task must not hide the others
                 print(f"{name:17} FAILED {type(failure).__name__}: {str(failure).strip()[:400]}")
                 good = False

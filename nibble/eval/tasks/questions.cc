@@ -85,6 +85,7 @@ Question lambada_question(const QuestionFields& fields) {
   const bool one_word = space == std::string::npos;
   return {{choice_of(one_word ? "" : text.substr(0, space),
                      one_word ? text : text.substr(space + 1), true)},
+          {},
           {}};
 }
 
@@ -98,15 +99,15 @@ Question mmlu_question(const QuestionFields& fields) {
   const std::string subject = fields.text("subject");
   std::string about = subject;
   std::ranges::replace(about, '_', ' ');
-  std::string context =
-      fmt::format("The following are multiple choice questions (with answers) about {}.\n\n{}\n",
-                  about, stripped(fields.text("question")));
+  std::string context = stripped(fields.text("question")) + "\n";
   for (size_t i = 0; i < letters.size(); ++i) {
     context += fmt::format("{}. {}\n", letters[i], answers[i]);
   }
   Question question =
       one_context(context + "Answer:", letters, fields.answer("answer", 0, letters.size()));
   question.subject = subject;
+  question.description = fmt::format(
+      "The following are multiple choice questions (with answers) about {}.\n\n", about);
   return question;
 }
 

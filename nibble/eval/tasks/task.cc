@@ -62,4 +62,23 @@ std::vector<PlacedQuestion> read_questions(const Task& task, const std::filesyst
   return questions;
 }
 
+std::string question_prefix(const Question& question, const std::vector<PlacedQuestion>& examples,
+                            int64_t count) {
+  std::string prefix = question.description;
+  int64_t shown = 0;
+  for (const PlacedQuestion& example : examples) {
+    if (shown == count) break;
+    const Question& other = example.question;
+    if (other.subject != question.subject || other == question) continue;
+    const Choice& answer = *std::ranges::find(other.choices, true, &Choice::right);
+    prefix += answer.context + answer.continuation + "\n\n";
+    ++shown;
+  }
+  if (shown == count) return prefix;
+  const std::string of = question.subject.empty() ? "" : " of " + question.subject;
+  throw Error("there are too few examples" + of)
+      .expected(fmt::format("{} besides the question itself", count))
+      .got(fmt::format("{}", shown));
+}
+
 }  // namespace nibble

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Tasks: how an entry of a data set becomes a question, and what is counted of the answers. Entries
-// have the fields of the Hugging Face data sets; prompts are those of lm-evaluation-harness 0.4
-// without examples. Nothing here knows a model. A further task is one function and one line of the
+// have the fields of the Hugging Face data sets; prompts are those of lm-evaluation-harness 0.4.
+// Nothing here knows a model. A further task is one function and one line of the
 // table in task.cc.
 #pragma once
 
@@ -23,11 +23,16 @@ struct Choice {
   std::string continuation;  // with the space before it
   int64_t characters = 0;    // code points of the answer itself, by which acc_norm divides
   bool right = false;
+
+  bool operator==(const Choice&) const = default;
 };
 
 struct Question {
   std::vector<Choice> choices;  // at least one is right
   std::string subject;          // of tasks that have several; else empty
+  std::string description;      // stands before the examples and the question; may be empty
+
+  bool operator==(const Question&) const = default;
 };
 
 enum class TaskScoring {
@@ -54,5 +59,11 @@ struct PlacedQuestion {
 };
 std::vector<PlacedQuestion> read_questions(const Task& task, const std::filesystem::path& file,
                                            int64_t limit);
+
+// What stands before a question: its description, and the first `count` of `examples` that have its
+// subject and are not itself, each with its first right answer and an empty line behind it. Throws
+// Error when there are fewer.
+std::string question_prefix(const Question& question, const std::vector<PlacedQuestion>& examples,
+                            int64_t count);
 
 }  // namespace nibble
