@@ -7,12 +7,10 @@
 
 #include <cstdint>
 #include <functional>
-#include <string_view>
 #include <vector>
 
 #include "nibble/backend/backend.h"
 #include "nibble/models/model.h"
-#include "nibble/text/tokenizer.h"
 
 namespace nibble {
 
@@ -24,12 +22,6 @@ struct ContinuationScore {
   double log_likelihood = 0;  // of all ids of the continuation, in nats
   bool greedy = true;         // each of them is the most likely token where it stands
 };
-
-// As lm-evaluation-harness cuts text: spaces at the end of the context belong to the continuation;
-// both are encoded together, and what the context takes by itself is its part. An empty context is
-// the BOS token, or else EOS. Throws Error when nothing is left for the continuation.
-Continuation encode_continuation(const Tokenizer& tokenizer, std::string_view context,
-                                 std::string_view continuation);
 
 using ContinuationGroup = std::vector<Continuation>;
 

@@ -9,6 +9,7 @@
 #include <span>
 
 #include "nibble/base/error.h"
+#include "nibble/eval/encode_continuation.h"
 #include "nibble/eval/tasks/task.h"
 
 namespace nibble {

@@ -8,6 +8,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/base/random.h"
+#include "nibble/eval/encode_continuation.h"
 #include "nibble/models/open_model.h"
 #include "tests/generate/tiny_model.h"
 

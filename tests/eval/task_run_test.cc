@@ -7,6 +7,7 @@
 
 #include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
+#include "nibble/eval/encode_continuation.h"
 #include "nibble/models/open_model.h"
 #include "tests/generate/tiny_model.h"
 
