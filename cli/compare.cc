@@ -109,6 +109,9 @@ CompareReport Comparer::run() {
     const OpenedModel other = is_reference ? OpenedModel() : subject.open();
     const OpenedModel& opened = is_reference ? reference_ : other;
     for (const std::string& warning : opened.warnings) warn(warning);
+    note(fmt::format("{} of {}: {}{}{}", report_.rows.size() + 1, subjects_.size(), subject.folder,
+                     subject.scheme.empty() ? "" : " as ", subject.scheme),
+         options_.common.quiet);
     try {
       measure_quality(subject, opened, report_.rows.emplace_back());
     } catch (Interrupted&) {
