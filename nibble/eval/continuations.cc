@@ -38,20 +38,12 @@ struct Input {
 };
 
 Input input_of(const Continuation& continuation, const ModelConfig& config) {
-  const int64_t longest = config.max_position_embeddings;
-  const auto length = static_cast<int64_t>(continuation.ids.size());
-  if (length > longest) {
-    throw Error("a continuation does not fit into the model's context")
-        .expected(fmt::format("at most {} tokens (max_position_embeddings)", longest))
-        .got(fmt::format("{}", length));
-  }
-  check_in_vocabulary(continuation.context, config);
-  check_in_vocabulary(continuation.ids, config);
+  check_continuation(continuation, config);
   Input input{continuation.context, 0};
   input.tokens.insert(input.tokens.end(), continuation.ids.begin(), continuation.ids.end() - 1);
-  const int64_t over = static_cast<int64_t>(input.tokens.size()) - longest;
+  const int64_t over = static_cast<int64_t>(input.tokens.size()) - config.max_position_embeddings;
   if (over > 0) input.tokens.erase(input.tokens.begin(), input.tokens.begin() + over);
-  input.first = static_cast<int64_t>(input.tokens.size()) - length;
+  input.first = static_cast<int64_t>(input.tokens.size() - continuation.ids.size());
   return input;
 }
 
@@ -239,6 +231,18 @@ std::span<const int32_t> common_start(std::span<const Plan> plans) {
 }
 
 }  // namespace
+
+void check_continuation(const Continuation& continuation, const ModelConfig& config) {
+  const auto length = static_cast<int64_t>(continuation.ids.size());
+  if (length > config.max_position_embeddings) {
+    throw Error("a continuation does not fit into the model's context")
+        .expected(fmt::format("at most {} tokens (max_position_embeddings)",
+                              config.max_position_embeddings))
+        .got(fmt::format("{}", length));
+  }
+  check_in_vocabulary(continuation.context, config);
+  check_in_vocabulary(continuation.ids, config);
+}
 
 std::vector<std::vector<ContinuationScore>> score_continuations(
     const Model& model, Backend& backend, const std::vector<ContinuationGroup>& groups,

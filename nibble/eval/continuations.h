@@ -23,12 +23,15 @@ struct ContinuationScore {
   bool greedy = true;         // each of them is the most likely token where it stands
 };
 
+// Throws Error for a continuation longer than the model's context and for ids out of the
+// vocabulary.
+void check_continuation(const Continuation& continuation, const ModelConfig& config);
+
 using ContinuationGroup = std::vector<Continuation>;
 
 // Scores every continuation of every group, those of one group side by side. What is longer than
 // the model's context is cut from the left. `done` is called with the number of groups that were
-// finished, after each pass; throwing from it ends the work. Throws Error for a continuation longer
-// than the model's context and for ids out of the vocabulary.
+// finished, after each pass; throwing from it ends the work. Throws Error as check_continuation().
 std::vector<std::vector<ContinuationScore>> score_continuations(
     const Model& model, Backend& backend, const std::vector<ContinuationGroup>& groups,
     const std::function<void(int64_t groups)>& done = {});

@@ -141,6 +141,7 @@ std::vector<TaskSubject> by_subject(std::span<const Metric> metrics,
 std::vector<ContinuationGroup> encode_questions(const std::vector<PlacedQuestion>& questions,
                                                 const std::vector<PlacedQuestion>& examples,
                                                 const Tokenizer& tokenizer,
+                                                const ModelConfig& config,
                                                 const TaskOptions& options) {
   const std::string preamble = options.preamble.empty() ? "" : options.preamble + "\n\n";
   std::vector<ContinuationGroup> groups;
@@ -152,6 +153,7 @@ std::vector<ContinuationGroup> encode_questions(const std::vector<PlacedQuestion
       for (const Choice& choice : question.choices) {
         group.push_back(
             encode_continuation(tokenizer, before + choice.context, choice.continuation));
+        check_continuation(group.back(), config);
       }
     } catch (Error& error) {
       throw error.file(where);
@@ -180,7 +182,7 @@ TaskResult run_task(std::string_view name, const std::filesystem::path& file, co
   std::vector<PlacedQuestion> examples;
   if (options.num_fewshot > 0) examples = read_questions(task, options.fewshot_file, 0);
   const std::vector<ContinuationGroup> groups =
-      encode_questions(questions, examples, tokenizer, options);
+      encode_questions(questions, examples, tokenizer, model.config(), options);
 
   Progress* progress = options.progress;
   if (progress) progress->begin(name, static_cast<int64_t>(groups.size()));

@@ -144,6 +144,14 @@ TEST_F(TaskRunTest, SaysWhichQuestionCannotBeAsked) {
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("q.jsonl:2: "), std::string::npos) << error.what();
   }
+  try {
+    run("lambada_openai", "{\"text\": \"a b\"}\n{\"text\": \"a " + std::string(200, 'b') + "\"}\n");
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("q.jsonl:2: a continuation does not fit"),
+              std::string::npos)
+        << error.what();
+  }
   EXPECT_THROW(run("no_task", ""), Error);
   EXPECT_THROW(check_task("piqa", folder_ / "none.jsonl"), Error);
 }
