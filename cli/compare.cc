@@ -3,7 +3,6 @@
 // nibble compare MODEL A B ...: what forms of a model cost and give, in one table: size,
 // perplexity, divergence from the first, answers to tasks, speed.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -127,22 +126,29 @@ CompareReport Comparer::run() {
 
 void Comparer::make_subjects() {
   const std::shared_ptr<ThreadPool> pool = make_pool(options_.common);
-  const auto add = [&](const std::string& folder, const std::string& scheme) {
-    const LoadingOptions loading =
-        scheme.empty() ? options_.loading : with_scheme(options_.loading, scheme);
+  const auto add = [&](const std::string& folder, const std::string& scheme,
+                       const LoadingOptions& loading) {
     subjects_.push_back({folder, scheme, open_options(loading, options_.common, &progress_)});
     subjects_.back().options.pool = pool;
   };
-  add(options_.models[0], "");
-  for (const std::string& scheme : options_.schemes) add(options_.models[0], scheme);
-  for (size_t i = 1; i < options_.models.size(); ++i) add(options_.models[i], "");
+  // What others are compared with is as its files say; the cache is no part of a model.
+  LoadingOptions as_files;
+  as_files.kv_cache_dtype = options_.loading.kv_cache_dtype;
+  add(options_.models[0], "", as_files);
+  for (const std::string& scheme : options_.schemes) {
+    add(options_.models[0], scheme, with_scheme(options_.loading, scheme));
+  }
+  for (size_t i = 1; i < options_.models.size(); ++i) {
+    add(options_.models[i], "", options_.loading);
+  }
 }
 
 void Comparer::measure_quality(const CompareSubject& subject, const OpenedModel& opened,
                                CompareRow& row) {
   row.model = subject.folder;
   row.scheme = subject.scheme.empty() ? scheme_found(*opened.model) : subject.scheme;
-  row.label = subject.scheme.empty() ? folder_name(subject.folder) : subject.scheme;
+  const bool same_folder = &opened != &reference_ && subject.folder == options_.models[0];
+  row.label = same_folder ? row.scheme : folder_name(subject.folder);
   row.bytes = opened.weight_bytes;
   for (const ModuleInfo& module : opened.modules) {
     if (!module.tied_to.empty()) continue;
@@ -236,16 +242,10 @@ void add_compare_command(CLI::App& app) {
   command->footer(
       "\nThe first MODEL is what others are compared with. --schemes adds forms of it, "
       "quantized while it is\nloaded: int8 is llm.int8 with float activations, -dq is "
-      "double quantization, -a8 has int8\nactivations.\n\n" +
+      "double quantization, -a8 has int8\nactivations. Loading options hold for all but the "
+      "first.\n\n" +
       eval_options_help() + kCompareExamples);
   command->add_option("models", options->models, "Model folders")->required();
-  command
-      ->add_option(
-          "--schemes", options->schemes,
-          "Forms of the first model: " + fmt::format("{}", fmt::join(bench_scheme_names(), ", ")))
-      ->delimiter(',')
-      ->allow_extra_args(false)
-      ->check(CLI::IsMember(bench_scheme_names()));
   add_eval_options(*command, options->eval);
   command->add_option("--plot", options->plot, "Write a plot of quality against size (SVG)");
   CLI::Option* html =
@@ -260,7 +260,9 @@ void add_compare_command(CLI::App& app) {
                "New tokens (default: 64, or a quarter of the context)");
   speed_option("--repeats", options->repeats,
                "Rounds, each with one sample per model (default: 3)");
+  add_loading_options(*command, options->loading);
   add_kv_cache_option(*command, options->loading);
+  add_scheme_option(*command, options->schemes, "Forms of the first model");
   add_common_options(*command, options->common);
   html->excludes(command->get_option("--json"));
   command->callback([options] { compare(*options); });

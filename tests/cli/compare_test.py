@@ -92,6 +92,13 @@ class Tables(CompareTest):
         self.assertGreater(rows[0]["bytes"], rows[1]["bytes"])
         self.assertGreater(rows[2]["kl"], 0)
 
+    def test_loading_options_hold_for_all_but_the_first(self):
+        nf4 = self.quantized("nf4")
+        rows = self.rows(self.model, nf4, "--activation", "int8", "--no-speed")
+        self.assertEqual([row["scheme"] for row in rows], ["plain", "nf4-a8"])
+        rows = self.rows(self.model, self.model, "--load-in-8bit", "--no-speed")
+        self.assertEqual([row["scheme"] for row in rows], ["plain", "llm.int8"])
+
     def test_codes_are_told_by_their_method(self):
         wide = self.wide_model()
         packed = self.folder / "awq"
@@ -151,7 +158,7 @@ class Plots(CompareTest):
         page = self.nibble("compare", folder, folder, "--perplexity", self.text, "--plot", plot,
                            "--html", "--no-speed", "--quiet").stdout
         self.assertEqual([label[0] for label in self.labels(xml.parse(plot).getroot())],
-                         [folder.name] * 2)
+                         [folder.name, "plain"])
         self.assertNotIn("b", Page(page).elements)
         self.assertIn("a&lt;b&gt;&amp;&quot;c&quot;", page)
 
@@ -180,6 +187,7 @@ class Refusals(CompareTest):
             (["compare"], "models"),
             ([*compare, "--schemes", "nf5"], "nf5"),
             ([*compare, "--plot", "x.svg"], "--plot"),
+            ([*compare, "--schemes", "nf4", "--load-in-4bit"], "--schemes"),
             ([*compare, "--html", "--json"], "--json"),
             ([*compare, "--no-speed", "--prompt", "5"], "--prompt"),
             ([*compare, "--tasks", "piqa"], "--task-data"),
