@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_model  # noqa: E402
 
 PROGRAM = None
-COMMANDS = ["run", "chat", "quantize", "dequantize", "convert", "inspect", "eval", "bench"]
+COMMANDS = ["run", "chat", "quantize", "dequantize", "convert", "inspect", "eval", "bench",
+            "compare"]
 
 
 class CliTest(unittest.TestCase):
@@ -515,36 +516,6 @@ class Files(CliTest):
         (folder / "config.json").write_text(json.dumps(config))
         self.fails("run", folder, "-p", "a", says="'bits'")
         self.assertIn("'bits'", self.json_of("inspect", folder)["note"])
-
-    def test_eval(self):
-        texts = self.folder / "texts.json"
-        texts.write_text(json.dumps(["hello there", "good bye"]))
-        result = self.json_of("eval", self.model, "--perplexity", texts)
-        self.assertEqual(result["tokens"], 19)
-        self.assertEqual(self.json_of("eval", self.model, "--perplexity", texts, "--limit", 1)
-                         ["tokens"], 11)
-        plain = self.folder / "plain.txt"
-        plain.write_text("hello there")
-        self.assertEqual(self.json_of("eval", self.model, "--perplexity", plain)["tokens"], 11)
-        self.assertRegex(self.nibble("eval", self.model, "--perplexity", plain).stdout,
-                         r"^perplexity \d+\.\d+ \+/- \d+\.\d+ over 11 tokens\n$")
-        of_cache = {dtype: self.json_of("eval", self.model, "--perplexity", plain,
-                                        "--kv-cache-dtype", dtype)["nll"]
-                    for dtype in ["auto", "float32", "float16", "int8"]}
-        self.assertEqual(of_cache["auto"], of_cache["float32"])  # of a model in float32
-        self.assertEqual(len(set(of_cache.values())), 3)
-        self.assertAlmostEqual(of_cache["float16"], of_cache["float32"], delta=1e-3)
-        self.assertAlmostEqual(of_cache["int8"], of_cache["float32"], delta=0.1)
-        against = ["eval", self.model, "--perplexity", texts, "--kl", self.model]
-        same = self.json_of(*against)
-        self.assertEqual([same["kl"], same["same_top"], same["tokens"]], [0, 1, 19])
-        self.assertEqual(same["perplexity"], same["reference_perplexity"])
-        self.assertGreater(self.json_of(*against, "--load-in-4bit")["kl"], 0)
-        self.assertRegex(self.nibble(*against).stdout, r"^KL divergence  0\.00000 .*\nsame top token "
-                         r"100\.00 %\nperplexity .*\ntokens/s .*\n$")
-        self.fails("eval", self.model, "--perplexity", self.folder / "no.txt", says="no.txt")
-        self.fails("eval", self.model, "--perplexity", plain, "--context", "9999", "--quiet",
-                   says="context")
 
 
 class Interruption(CliTest):
