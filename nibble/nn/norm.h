@@ -3,6 +3,8 @@
 // RMSNorm as a module: the op with its weight.
 #pragma once
 
+#include <utility>
+
 #include "nibble/nn/weight_loader.h"
 #include "nibble/ops/context.h"
 
@@ -15,6 +17,9 @@ class RmsNorm {
   RmsNorm(const WeightLoader& loader, std::string_view name, int64_t width, float eps);
 
   Tensor forward(Context& ctx, const Tensor& x) const;  // [.., width] -> like x
+
+  const Tensor& weight() const { return weight_; }
+  void set_weight(Tensor weight) { weight_ = std::move(weight); }
 
  private:
   Tensor weight_;  // [width] float32
