@@ -87,13 +87,17 @@ AwqScheme::AwqScheme(AwqConfig config)
   if (skip_) skip_->emplace_back("lm_head");
 }
 
-Weight AwqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
+RtnOptions AwqScheme::grid_options(int64_t cols) const {
   RtnOptions options;
   options.bits = kAwqBits;
-  options.group_size = resolved_group_size(config_.group_size, dense.defined() ? dense.dim(-1) : 0);
+  options.group_size = resolved_group_size(config_.group_size, cols);
   options.sym = !config_.zero_point || packing_ == Packing::kMarlin;
   options.scale = options.sym ? awq_symmetric_scale : awq_scale;
-  return round_to_nearest(dense, pool, options);
+  return options;
+}
+
+Weight AwqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
+  return round_to_nearest(dense, pool, grid_options(dense.defined() ? dense.dim(-1) : 0));
 }
 
 const char* AwqScheme::misfit(int64_t rows, int64_t cols, int64_t group_size) const {

@@ -6,6 +6,7 @@
 // columns that makes the method; codes of that are handed to save() in a Weight.
 #pragma once
 
+#include "nibble/quant/affine_rtn.h"
 #include "nibble/quant/awq_config.h"
 #include "nibble/quant/scheme.h"
 
@@ -19,6 +20,9 @@ class AwqScheme final : public Scheme {
   std::string_view name() const override { return AwqConfig::kMethod; }
 
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
+
+  // The grid of a matrix with `cols` columns, for algorithms that choose its codes otherwise.
+  RtnOptions grid_options(int64_t cols) const;
 
   // Zeros of gemv_fast stay what they are in the file, numbers that are added.
   Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
