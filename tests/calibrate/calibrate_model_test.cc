@@ -10,6 +10,7 @@
 #include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
 #include "nibble/base/random.h"
+#include "nibble/calibrate/gptq_calibration.h"
 #include "nibble/models/open_model.h"
 #include "nibble/quant/gptq.h"
 #include "tests/generate/tiny_model.h"
@@ -54,8 +55,8 @@ TEST_F(CalibrateModelTest, ChoosesCodesOfAllLinearsOfAllBlocksInTheirOrder) {
   EXPECT_EQ(result.calibration.modules.front().name, "model.layers.0.self_attn.q_proj");
   EXPECT_EQ(result.calibration.modules.back().name, "model.layers.1.mlp.down_proj");
   EXPECT_TRUE(result.plain.empty());
-  EXPECT_FALSE(result.config.modules_in_block_to_quantize);
-  const auto& record = result.config.meta.at("calibration");
+  EXPECT_FALSE(std::get<GptqConfig>(result.config).modules_in_block_to_quantize);
+  const auto& record = std::get<GptqConfig>(result.config).meta.at("calibration");
   EXPECT_EQ(record.at("texts"), "texts.json");
   EXPECT_EQ(record.at("samples"), 6);
   EXPECT_EQ(record.at("seqlen"), 128);  // the model's context
@@ -86,7 +87,7 @@ TEST_F(CalibrateModelTest, ModulesThatFillNoWordsStayPlainAndAreNamed) {
   EXPECT_EQ(result.calibration.modules.size(), 8u);
   const std::vector<std::vector<std::string>> named = {
       {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"}};
-  EXPECT_EQ(result.config.modules_in_block_to_quantize, named);
+  EXPECT_EQ(std::get<GptqConfig>(result.config).modules_in_block_to_quantize, named);
 }
 
 TEST_F(CalibrateModelTest, TheModelRunsOnWithTheChosenCodes) {
@@ -96,7 +97,7 @@ TEST_F(CalibrateModelTest, TheModelRunsOnWithTheChosenCodes) {
   options.modules = {"model.layers.0.self_attn.k_proj"};
   options.grid_of_cols = [this](int64_t cols) { return GptqScheme(config_).grid_options(cols); };
   const std::vector<std::vector<int32_t>> sequences = {{5, 20, 31, 8, 44}, {9, 9, 70}};
-  const GptqCalibration result =
+  const Calibration result =
       calibrate_gptq(*opened.model, *opened.backend, pool, sequences, options);
   ASSERT_EQ(result.modules.size(), 1u);
   EXPECT_EQ(result.modules[0].tokens, 8);
