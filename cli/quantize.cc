@@ -243,7 +243,8 @@ void add_quantize_command(CLI::App& app) {
       "  nibble quantize model model-int8 --scheme int8 --llm-int8-skip-modules "
       "lm_head,down_proj\n"
       "  nibble quantize model model-gptq --scheme gptq --group-size 128 --calibration "
-      "texts.jsonl\n");
+      "texts.jsonl\n"
+      "  nibble quantize model model-awq --scheme awq --calibration texts.jsonl\n");
   command->add_option("source", options->source, "Model folder to read")->required();
   command->add_option("destination", options->destination, "Model folder to write")->required();
   command

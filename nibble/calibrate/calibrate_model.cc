@@ -28,7 +28,7 @@ using Sequences = std::vector<std::vector<int32_t>>;
 // What a method has of its own.
 struct Method {
   const Scheme& scheme;
-  const char* name;  // of its files
+  const char* file;  // "a GPTQ file"
   int64_t group_size;
   int64_t seqlen;  // that of the method's own experiments
   std::function<bool(int64_t rows, int64_t cols)> fits = {};
@@ -75,8 +75,7 @@ std::set<std::string> choose_modules(const ModelConfig& model, const Method& met
     chosen.insert(module.name);
   }
   if (chosen.empty()) {
-    throw Error(fmt::format("the model has no module that {} {} file can hold",
-                            method.name[0] == 'A' ? "an" : "a", method.name))
+    throw Error(fmt::format("the model has no module that {} can hold", method.file))
         .expected("rows and columns that fill words of 32 bits");
   }
   return chosen;
@@ -157,7 +156,8 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const GptqC
                                 const CalibrationOptions& options,
                                 const std::shared_ptr<ThreadPool>& pool, Progress* progress) {
   const GptqScheme scheme(config);
-  Method method{.scheme = scheme, .name = "GPTQ", .group_size = config.group_size, .seqlen = 2048};
+  Method method{
+      .scheme = scheme, .file = "a GPTQ file", .group_size = config.group_size, .seqlen = 2048};
   method.fits = [&](int64_t rows, int64_t cols) { return fits_gptq(rows, cols, config.bits); };
   method.run = [&](OpenedModel& opened, const Sequences& sequences, std::set<std::string> modules) {
     GptqCalibrationOptions run;
@@ -182,7 +182,8 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqCo
                                 const CalibrationOptions& options,
                                 const std::shared_ptr<ThreadPool>& pool, Progress* progress) {
   const AwqScheme scheme(config);
-  Method method{.scheme = scheme, .name = "AWQ", .group_size = config.group_size, .seqlen = 512};
+  Method method{
+      .scheme = scheme, .file = "an AWQ file", .group_size = config.group_size, .seqlen = 512};
   method.fits = [&](int64_t rows, int64_t cols) { return scheme.fills_words(rows, cols); };
   method.misfit = [&](int64_t rows, int64_t cols, int64_t group) {
     return scheme.misfit(rows, cols, group);

@@ -48,10 +48,9 @@ void ModelScaling::add(const ScaleGroup& group, std::span<const float> of_output
   }
 }
 
-const MatrixScaling& ModelScaling::of(const std::string& path) const {
-  static const MatrixScaling nothing;
+MatrixScaling ModelScaling::of(const std::string& path) const {
   const auto found = planned_.find(path);
-  return found == planned_.end() ? nothing : found->second;
+  return found == planned_.end() ? MatrixScaling() : found->second;
 }
 
 std::map<std::string, Tensor> ModelScaling::apply(const std::set<std::string>& except) {

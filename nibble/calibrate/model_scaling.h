@@ -28,7 +28,7 @@ class ModelScaling {
   void add(const ScaleGroup& group, std::span<const float> of_outputs);
 
   // What is planned for a Linear.
-  const MatrixScaling& of(const std::string& path) const;
+  MatrixScaling of(const std::string& path) const;
 
   // Carries out what is planned, but for the weights of `except`, which the caller replaces.
   // Returns what changed, under the names and in the dtype of the model's file.

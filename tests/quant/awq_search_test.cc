@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // AWQ's search and clipping against what the same inputs give when they are run, one by one,
-// through matrices in double precision.
+// through matrices in double precision, here and in tests/golden/make_awq_golden.py.
 #include "nibble/quant/awq_search.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "nibble/base/random.h"
+#include "nibble/io/json_file.h"
+#include "nibble/quant/affine_packing.h"
 #include "nibble/quant/awq.h"
 #include "nibble/quant/awq_solver.h"
 #include "tests/quant/quant_testing.h"
+#include "tests/testing/paths.h"
 
 namespace nibble {
 namespace {
@@ -171,6 +175,48 @@ TEST(AwqSearch, FindsTheRatioThatRunningAllOfThemFinds) {
       const std::vector<float> ones(64, 1.0f);
       const double plain = run_errors(rounding_errors(matrices[1], ones, grid), inputs, 0, 64) / 5;
       EXPECT_NEAR(found.rounded[1], plain, 1e-4 * plain);
+    }
+  }
+}
+
+// Rows of integers, of `units` to 1.
+Tensor matrix_of(const nlohmann::ordered_json& rows, float units) {
+  Tensor out = Tensor::empty(
+      DType::kF32, {static_cast<int64_t>(rows.size()), static_cast<int64_t>(rows[0].size())});
+  size_t at = 0;
+  for (const auto& row : rows) {
+    for (const auto& x : row) out.mutable_data<float>()[at++] = x.get<float>() / units;
+  }
+  return out;
+}
+
+TEST(AwqSearch, ScalesAndCodesAreThoseOfAnImplementationOfItsOwn) {
+  ThreadPool pool(2);
+  const auto golden = read_json_file(paths::golden("awq.json"));
+  const Tensor inputs = matrix_of(golden["inputs_of_16"], 16);
+  const Tensor all = matrix_of(golden["weights_of_64"], 64);
+  const int64_t first = golden["rows"][0], rows = all.dim(0), cols = all.dim(1);
+  const std::vector<Tensor> matrices = {all.slice_rows(0, first), all.slice_rows(first, rows)};
+  const Hessian hessian = seen(inputs);
+  const OutputError error(hessian);
+  for (const auto& test : golden["cases"]) {
+    SCOPED_TRACE(test["group_size"].dump());
+    const RtnOptions grid = awq_grid(test["group_size"], cols);
+    const AwqScales found =
+        search_awq_scales(matrices, one_by_one(cols), hessian, error, grid, pool);
+    EXPECT_NEAR(found.ratio, test["ratio"].get<double>(), 1e-6);
+    for (size_t c = 0; c < found.of_sources.size(); ++c) {
+      const float expected = test["scales"][c];
+      EXPECT_NEAR(found.of_sources[c], expected, 1e-5f * expected);  // float32 here
+    }
+    const MatrixScaling scaling{found.of_sources, {}};
+    const AwqSolution solution = solve_awq(all, scaling, error, {.grid = grid}, pool);
+    const Tensor codes = unpack_code_matrix(solution.weight.as_affine_group().codes, cols, 4);
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t c = 0; c < cols; ++c) {
+        EXPECT_EQ(codes.data<uint8_t>()[static_cast<size_t>(r * cols + c)],
+                  test["codes"][static_cast<size_t>(r)][static_cast<size_t>(c)].get<int>());
+      }
     }
   }
 }
