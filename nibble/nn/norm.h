@@ -3,6 +3,8 @@
 // RMSNorm as a module: the op with its weight.
 #pragma once
 
+#include <utility>
+
 #include "nibble/nn/weight_loader.h"
 #include "nibble/ops/norm.h"
 
@@ -19,6 +21,9 @@ class RmsNorm {
   NormedSum forward(Context& ctx, const Tensor& a, const Tensor& b) const;
 
   const Tensor& weight() const { return weight_; }
+
+  const Tensor& weight() const { return weight_; }
+  void set_weight(Tensor weight) { weight_ = std::move(weight); }
 
  private:
   Tensor weight_;  // [width] float32

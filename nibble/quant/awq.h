@@ -6,6 +6,7 @@
 // columns that makes the method; codes of that are handed to save() in a Weight.
 #pragma once
 
+#include "nibble/quant/affine_rtn.h"
 #include "nibble/quant/awq_config.h"
 #include "nibble/quant/scheme.h"
 
@@ -20,6 +21,9 @@ class AwqScheme final : public Scheme {
 
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
 
+  // The grid of a matrix with `cols` columns, for algorithms that choose its codes otherwise.
+  RtnOptions grid_options(int64_t cols) const;
+
   // Zeros of gemv_fast stay what they are in the file, numbers that are added.
   Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
               int64_t cols) const override;
@@ -33,12 +37,15 @@ class AwqScheme final : public Scheme {
   const std::optional<std::vector<std::string>>& skip_modules() const override { return skip_; }
   nlohmann::ordered_json config_json() const override { return config_.to_json(); }
 
+  // Whether both sides of a matrix fill the words of the packing, as all its readers want them.
+  bool fills_words(int64_t rows, int64_t cols) const;
+
+  // What a matrix would have to be to fit the packing, or nullptr when it does.
+  const char* misfit(int64_t rows, int64_t cols, int64_t group_size) const;
+
  private:
   enum class Packing : uint8_t { kGemm, kGemv, kFast, kMarlin };
   static Packing packing_of(const std::string& format);
-
-  // What does not fit the packing, or nullptr.
-  const char* misfit(int64_t rows, int64_t cols, int64_t group_size) const;
 
   AwqConfig config_;
   Packing packing_;

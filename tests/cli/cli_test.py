@@ -325,6 +325,33 @@ class Files(CliTest):
         shown = self.nibble("quantize", self.model, self.folder / "shown", *gptq)
         self.assertEqual(sum("_proj  " in line for line in shown.stderr.splitlines()), 14)
 
+    def test_awq_scales_what_it_rounds(self):
+        texts = self.folder / "texts.json"
+        texts.write_text(json.dumps([f"Once upon a time there were {n} foxes." for n in range(9)]))
+        awq = ["--scheme", "awq", "--group-size", "64"]
+
+        def divergence(folder):
+            told = self.json_of("eval", folder, "--perplexity", texts, "--kl", self.wide_model())
+            return told["kl"]
+
+        rounded = self.folder / "rounded"
+        self.nibble("quantize", self.wide_model(), rounded, *awq, "--quiet")
+        for format in ["gemm", "gemv", "gemv_fast", "llm-awq"]:
+            with self.subTest(format=format):
+                folder = self.folder / format
+                told = self.json_of("quantize", self.wide_model(), folder, *awq, "--format", format,
+                                    "--calibration", texts, "--calibration-seqlen", 30)
+                modules = told["calibration"]["modules"]
+                self.assertEqual(len(modules), 7)
+                self.assertIn("ratio", modules[0])
+                settings = json.loads((folder / "config.json").read_text())["quantization_config"]
+                self.assertEqual(settings["meta"]["calibration"]["samples"], 9)
+                self.assertLess(divergence(folder), divergence(rounded))
+        shown = self.nibble("quantize", self.wide_model(), self.folder / "shown", *awq,
+                            "--calibration", texts)
+        self.assertIn("rounded to nearest", shown.stderr)
+        self.assertEqual(sum("_proj  " in line for line in shown.stderr.splitlines()), 7)
+
     def test_a_calibration_that_cannot_be_is_refused(self):
         short = self.folder / "short.txt"
         short.write_text("short")
@@ -333,6 +360,9 @@ class Files(CliTest):
         self.fails(*calibrate, "gptq", "--group-size", "48", says=["group_size", "64", "48"])
         self.fails(*calibrate, "nf4", code=2, says="--calibration")
         self.fails(*calibrate, "gptq", "--damp-percent", "1", code=2, says="damp_percent")
+        self.fails(*calibrate, "awq", "--group-size", "32", says=[short, "too short"])
+        self.fails(*calibrate, "awq", "--desc-act", code=2, says=["--desc-act", "awq"])
+        self.fails(*calibrate, "awq", "--format", "marlin", code=2, says=["--sym", "awq-marlin"])
         self.fails("quantize", self.model, self.folder / "x", "--scheme", "gptq", "--desc-act",
                    code=2, says=["--desc-act", "--calibration"])
         self.assertEqual(list(self.folder.iterdir()), [short])
