@@ -21,8 +21,6 @@ class RmsNorm {
   NormedSum forward(Context& ctx, const Tensor& a, const Tensor& b) const;
 
   const Tensor& weight() const { return weight_; }
-
-  const Tensor& weight() const { return weight_; }
   void set_weight(Tensor weight) { weight_ = std::move(weight); }
 
  private:
