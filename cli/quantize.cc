@@ -197,6 +197,12 @@ ConversionReport quantize_calibrated(const QuantizeOptions& options,
                         *pool, writer, progress, &chosen);
 }
 
+void warn_of_misfits(const ConversionReport& report) {
+  if (report.misfits.empty()) return;
+  warn(fmt::format("{} of {} modules stay plain for their shape ({})", report.misfits.size(),
+                   report.modules_converted + report.modules_kept, report.misfit));
+}
+
 void quantize(const QuantizeOptions& options) {
   const std::unique_ptr<Scheme> scheme = scheme_of(options);
   const CheckpointWriterOptions writer = writer_options(options.output);
@@ -212,6 +218,7 @@ void quantize(const QuantizeOptions& options) {
         const ConversionReport report =
             quantize_model(options.source, options.destination, *scheme, *pool, writer, progress);
         if (report.modules_converted == 0) warn("no module was quantized");
+        warn_of_misfits(report);
         return report;
       },
       details);

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <utility>
@@ -14,6 +13,7 @@
 #include "nibble/quant/affine_packing.h"
 #include "nibble/quant/gptq.h"
 #include "nibble/quant/gptq_packing.h"
+#include "nibble/quant/plain_modules.h"
 #include "nibble/quant/quantization_config.h"
 #include "nibble/text/tokenizer.h"
 
@@ -51,30 +51,6 @@ std::set<std::string> choose_modules(const ModelConfig& model, const GptqScheme&
         .expected("rows and columns that fill words of 32 bits");
   }
   return chosen;
-}
-
-// "self_attn.q_proj" of "model.layers.3.self_attn.q_proj".
-std::string name_in_block(const std::string& path) {
-  for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', dot + 1)) {
-    const size_t end = path.find('.', dot + 1);
-    const std::string part = path.substr(dot + 1, end - dot - 1);
-    if (end != std::string::npos &&
-        std::ranges::all_of(part, [](unsigned char c) { return std::isdigit(c) != 0; })) {
-      return path.substr(end + 1);
-    }
-  }
-  return path;
-}
-
-// Readers take every Linear of a block for a packed one unless they are told which are.
-void name_modules(CalibratedModel& result) {
-  if (result.plain.empty()) return;
-  std::vector<std::string> names;
-  for (const CalibratedModule& module : result.calibration.modules) {
-    const std::string name = name_in_block(module.name);
-    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
-  }
-  result.config.modules_in_block_to_quantize = {names};
 }
 
 }  // namespace
@@ -125,7 +101,9 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const GptqC
                           {"seqlen", text.seqlen},
                           {"tokens", result.calibration.modules.front().tokens},
                           {"seed", text.seed}}}};
-  name_modules(result);
+  std::vector<std::string> packed;
+  for (const CalibratedModule& module : result.calibration.modules) packed.push_back(module.name);
+  result.config = std::get<GptqConfig>(leaving_plain(result.config, result.plain, packed));
   return result;
 }
 

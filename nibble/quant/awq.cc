@@ -96,7 +96,15 @@ Weight AwqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
   return round_to_nearest(dense, pool, options);
 }
 
-const char* AwqScheme::misfit(int64_t rows, int64_t cols, int64_t group_size) const {
+std::optional<std::string> AwqScheme::misfit(int64_t rows, int64_t cols) const {
+  if (packing_ == Packing::kMarlin) {
+    return fits_marlin(rows, cols) ? std::nullopt : std::optional<std::string>(kMarlinShapes);
+  }
+  const char* wanted = misfit_of_groups(rows, cols, resolved_group_size(config_.group_size, cols));
+  return wanted ? std::optional<std::string>(wanted) : std::nullopt;
+}
+
+const char* AwqScheme::misfit_of_groups(int64_t rows, int64_t cols, int64_t group_size) const {
   if (packing_ == Packing::kGemm) return rows % 8 == 0 ? nullptr : "a multiple of 8 rows";
   if (cols % group_size != 0) return "whole groups";
   if (awq_padded_groups(1, group_size) == 0) return "a group size of 32, 64, or 128 and more";
@@ -113,7 +121,7 @@ Weight AwqScheme::load(const Checkpoint& checkpoint, const std::string& module, 
   if (packing_ == Packing::kMarlin) {
     return read_marlin(reader, kMarlinNames, rows, cols, packed.group_size);
   }
-  if (const char* wanted = misfit(rows, cols, packed.group_size)) {
+  if (const char* wanted = misfit_of_groups(rows, cols, packed.group_size)) {
     throw reader.error("qweight", "this matrix cannot be packed for " + config_.format)
         .expected(wanted)
         .got(fmt::format("{} in groups of {}", to_string(Shape{rows, cols}), packed.group_size));
@@ -162,7 +170,7 @@ std::vector<NamedTensor> AwqScheme::save(const Weight& weight, const std::string
   const AffineGroup& packed = require_groups(weight, qweight, what, kAwqBits);
   require_columns_in_order(packed, qweight, what);
   const int64_t rows = weight.rows(), cols = weight.cols();
-  if (const char* wanted = misfit(rows, cols, packed.group_size)) {
+  if (const char* wanted = misfit_of_groups(rows, cols, packed.group_size)) {
     throw cannot_store(qweight, what)
         .expected(wanted)
         .got(fmt::format("{} in groups of {}", to_string(Shape{rows, cols}), packed.group_size));

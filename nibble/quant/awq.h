@@ -20,6 +20,8 @@ class AwqScheme final : public Scheme {
 
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
 
+  std::optional<std::string> misfit(int64_t rows, int64_t cols) const override;
+
   // Zeros of gemv_fast stay what they are in the file, numbers that are added.
   Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
               int64_t cols) const override;
@@ -37,8 +39,8 @@ class AwqScheme final : public Scheme {
   enum class Packing : uint8_t { kGemm, kGemv, kFast, kMarlin };
   static Packing packing_of(const std::string& format);
 
-  // What does not fit the packing, or nullptr.
-  const char* misfit(int64_t rows, int64_t cols, int64_t group_size) const;
+  // The same for a weight that has groups of its own; not for Marlin.
+  const char* misfit_of_groups(int64_t rows, int64_t cols, int64_t group_size) const;
 
   AwqConfig config_;
   Packing packing_;

@@ -75,6 +75,13 @@ Weight GptqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
   return round_to_nearest(dense, pool, grid_options(dense.defined() ? dense.dim(-1) : 0));
 }
 
+std::optional<std::string> GptqScheme::misfit(int64_t rows, int64_t cols) const {
+  if (is_marlin())
+    return fits_marlin(rows, cols) ? std::nullopt : std::optional<std::string>(kMarlinShapes);
+  if (fits_gptq(rows, cols, config_.bits)) return std::nullopt;
+  return "rows and columns that fill words of 32 bits";
+}
+
 Weight GptqScheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
                         int64_t cols) const {
   if (is_marlin()) return load_marlin(checkpoint, module, rows, cols);

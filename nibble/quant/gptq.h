@@ -20,6 +20,8 @@ class GptqScheme final : public Scheme {
 
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
 
+  std::optional<std::string> misfit(int64_t rows, int64_t cols) const override;
+
   // The grid of a matrix with `cols` columns, for algorithms that choose its codes otherwise.
   RtnOptions grid_options(int64_t cols) const;
 

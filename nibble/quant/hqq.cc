@@ -89,13 +89,17 @@ Weight HqqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
     throw Error("cannot quantize with this hqq config")
         .expected("one set of parameters for all modules, and groups");
   }
-  if (!shape.fits() || !fits_hqq_words(shape, hqq_stored_bits(config_.params.nbits))) {
-    throw Error("hqq cannot group this matrix")
-        .expected(fmt::format("{} that are a multiple of {} and fill whole bytes",
-                              shape.axis == 0 ? "rows" : "columns", shape.group_size))
-        .got(to_string(dense.shape()));
+  if (const std::optional<std::string> wanted = misfit(shape.rows, shape.cols)) {
+    throw Error("hqq cannot group this matrix").expected(*wanted).got(to_string(dense.shape()));
   }
   return solve_hqq(dense, pool, shape, config_.params);
+}
+
+std::optional<std::string> HqqScheme::misfit(int64_t rows, int64_t cols) const {
+  const HqqShape shape = shape_of(rows, cols);
+  if (shape.fits() && fits_hqq_words(shape, hqq_stored_bits(config_.params.nbits))) return {};
+  return fmt::format("{} that are a multiple of {} and fill whole bytes",
+                     shape.axis == 0 ? "rows" : "columns", shape.group_size);
 }
 
 Weight HqqScheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,

@@ -105,7 +105,7 @@ Weight read_marlin(const ModuleReader& reader, const MarlinNames& names, int64_t
                    int64_t group_size) {
   if (!fits_marlin(rows, cols)) {
     throw reader.error(names.words, "a matrix of this shape cannot be packed for Marlin")
-        .expected("multiples of 64 rows and 16 columns")
+        .expected(kMarlinShapes)
         .got(to_string(Shape{rows, cols}));
   }
   AffineGroup packed;
@@ -141,7 +141,7 @@ std::vector<NamedTensor> write_marlin(const Weight& weight, const MarlinNames& n
   if (!symmetric) throw cannot_store(tensor, what).expected("symmetric groups, whose zero is 8");
   if (!fits_marlin(rows, cols) || size_of(packed.scale_dtype) != 2) {
     throw cannot_store(tensor, what)
-        .expected("multiples of 64 rows and 16 columns, and scales of 16 bits")
+        .expected(fmt::format("{}, and scales of 16 bits", kMarlinShapes))
         .got(fmt::format("{}, {}", to_string(Shape{rows, cols}), torch_name(packed.scale_dtype)));
   }
   const Tensor scales = to_dtype(transposed(packed.scales), packed.scale_dtype);

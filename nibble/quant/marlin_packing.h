@@ -17,6 +17,7 @@ namespace nibble {
 
 // True for the shapes that can be stored: whole tiles of inputs, whole runs of 64 outputs.
 bool fits_marlin(int64_t rows, int64_t cols);
+inline constexpr const char* kMarlinShapes = "multiples of 64 rows and 16 columns";
 
 // A code matrix [rows, cols] uint8 to and from the words.
 Tensor marlin_words(const Tensor& code_matrix);

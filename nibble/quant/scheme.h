@@ -33,6 +33,10 @@ class Scheme {
   // Error. Bytes do not depend on the number of threads.
   virtual Weight quantize(const Tensor& dense, ThreadPool& pool) const = 0;
 
+  // What files of this packing ask of a shape [rows, cols] that they cannot hold; nothing where
+  // they can.
+  virtual std::optional<std::string> misfit(int64_t /*rows*/, int64_t /*cols*/) const { return {}; }
+
   // Reads the tensors of `module` ("model.layers.0.mlp.up_proj") from a checkpoint that this
   // scheme's packing was saved in. Checks them against [rows, cols]; throws Error with file and
   // tensor.

@@ -304,6 +304,18 @@ class Files(CliTest):
                 comparison = self.json_of("inspect", self.folder / "plain", "--compare", folder)
                 self.assertEqual(comparison["error"]["max_abs"], 0)
 
+    def test_modules_that_a_packing_cannot_hold_stay_plain(self):
+        odd = self.folder / "odd"
+        tiny_model.write_model(odd, intermediate_size=100)
+        for scheme, misfits in [("gptq", 6), ("awq", 4), ("hqq", 2), ("eetq", 0), ("group-int8", 0)]:
+            with self.subTest(scheme=scheme):
+                folder = self.folder / scheme
+                done = self.nibble("quantize", odd, folder, "--scheme", scheme, "--json", "--quiet")
+                self.assertEqual(len(json.loads(done.stdout).get("misfits", [])), misfits)
+                self.assertEqual(done.stderr.count("stay plain"), 1 if misfits else 0)
+                ran = self.nibble("run", folder, "-p", "a", "--max-new-tokens", 3, "--quiet")
+                self.assertEqual(ran.stderr, "")
+
     def test_calibration_chooses_codes_and_says_what_it_left(self):
         texts = self.folder / "texts.json"
         texts.write_text(json.dumps([f"Once upon a time there were {n} foxes." for n in range(9)]))
