@@ -74,8 +74,8 @@ bool PackedModules::is_turn_of(const ModuleInfo& module, const std::string& tens
   return codes_of_.at(module.name) == tensor;
 }
 
-Weight PackedModules::load(const ModuleInfo& module) const {
-  return scheme_->load(source_.checkpoint, module.name, module.rows, module.cols);
+Weight PackedModules::load(const ModuleInfo& module, ThreadPool& pool) const {
+  return scheme_->load(source_.checkpoint, module.name, module.rows, module.cols, pool);
 }
 
 }  // namespace nibble

@@ -54,7 +54,7 @@ class PackedModules {
   // Whether the module's turn is that of this tensor, the one with its codes.
   bool is_turn_of(const ModuleInfo& module, const std::string& tensor) const;
 
-  Weight load(const ModuleInfo& module) const;
+  Weight load(const ModuleInfo& module, ThreadPool& pool) const;
 
  private:
   const ModelSource& source_;

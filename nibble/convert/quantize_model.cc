@@ -173,7 +173,7 @@ ConversionReport dequantize_model(const fs::path& source_folder, const fs::path&
       } else if (packed.is_turn_of(*module, name)) {
         const Tensor codes = checkpoint.tensor(name);
         prefetch_pages(codes);
-        conversion.write_decoded(module->name + ".weight", packed.load(*module), plain);
+        conversion.write_decoded(module->name + ".weight", packed.load(*module, pool), plain);
         drop_pages(codes);
       }  // else a side tensor of the packing, which goes with it
     });

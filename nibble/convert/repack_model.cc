@@ -38,7 +38,7 @@ ConversionReport repack_model(const std::filesystem::path& source_folder,
         const Tensor codes = checkpoint.tensor(name);
         prefetch_pages(codes);
         try {
-          for (const NamedTensor& part : target->save(packed.load(*module), module->name)) {
+          for (const NamedTensor& part : target->save(packed.load(*module, pool), module->name)) {
             conversion.write(part.name, part.tensor);
           }
         } catch (Error& error) {

@@ -11,23 +11,27 @@
 #include <string_view>
 #include <vector>
 
+#include "nibble/base/thread_pool.h"
 #include "nibble/format/weight.h"
 #include "nibble/quant/module_reader.h"
 
 namespace nibble {
 
+// All of these use the threads of a pool that they are given.
+
 // [rows, cols] uint8, a code a byte, in the order of stored columns; and back.
-Tensor unpack_code_matrix(const Tensor& codes, int64_t cols, int64_t bits);
-Tensor pack_code_matrix(const Tensor& matrix, int64_t bits);
+Tensor unpack_code_matrix(const Tensor& codes, int64_t cols, int64_t bits,
+                          ThreadPool* pool = nullptr);
+Tensor pack_code_matrix(const Tensor& matrix, int64_t bits, ThreadPool* pool = nullptr);
 
 // Rows of codes with their columns moved from the order of the matrix to that of `positions`
 // (AffineGroup), or back.
 enum class ColumnOrder : uint8_t { kStored, kOriginal };
 Tensor with_columns_in(ColumnOrder order, const Tensor& codes, const Tensor& positions,
-                       int64_t bits);
+                       int64_t bits, ThreadPool* pool = nullptr);
 
 // [rows, cols] to [cols, rows], of any dtype.
-Tensor transposed(const Tensor& matrix);
+Tensor transposed(const Tensor& matrix, ThreadPool* pool = nullptr);
 
 // Float32 values of zeros that are codes, and of a matrix of codes.
 Tensor floats_of_codes(const Tensor& codes);

@@ -113,13 +113,13 @@ const char* AwqScheme::misfit_of_groups(int64_t rows, int64_t cols, int64_t grou
 }
 
 Weight AwqScheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                       int64_t cols) const {
+                       int64_t cols, ThreadPool& pool) const {
   const ModuleReader reader(checkpoint, module);
   AffineGroup packed;
   packed.bits = kAwqBits;
   packed.group_size = resolved_group_size(config_.group_size, cols);
   if (packing_ == Packing::kMarlin) {
-    return read_marlin(reader, kMarlinNames, rows, cols, packed.group_size);
+    return read_marlin(reader, kMarlinNames, rows, cols, packed.group_size, pool);
   }
   if (const char* wanted = misfit_of_groups(rows, cols, packed.group_size)) {
     throw reader.error("qweight", "this matrix cannot be packed for " + config_.format)
@@ -130,10 +130,11 @@ Weight AwqScheme::load(const Checkpoint& checkpoint, const std::string& module, 
   const int64_t padded = awq_padded_groups(groups, packed.group_size);
   if (packing_ == Packing::kGemm) {
     const Tensor words = reader.tensor("qweight", DType::kI32, {cols, rows / 8});
-    packed.codes = pack_code_matrix(transposed(codes_of_awq_gemm(words)), kAwqBits);
+    packed.codes = row_codes_of_awq_gemm(words, pool);
     const Tensor zeros = reader.tensor("qzeros", DType::kI32, {groups, rows / 8});
     packed.zeros = floats_of_codes(transposed(codes_of_awq_gemm(zeros)));
-    packed.scales = transposed(read_scales(reader, "scales", {groups, rows}, packed.scale_dtype));
+    packed.scales =
+        transposed(read_scales(reader, "scales", {groups, rows}, packed.scale_dtype), &pool);
   } else if (packing_ == Packing::kGemv) {
     const Tensor words = reader.tensor("qweight", DType::kI32, {rows, cols / 8});
     packed.codes = words.reinterpret(DType::kU8, {rows, cols / 2});
@@ -145,7 +146,7 @@ Weight AwqScheme::load(const Checkpoint& checkpoint, const std::string& module, 
         read_scales(reader, "scales", {rows, padded}, packed.scale_dtype), groups);
   } else {
     const Tensor words = reader.tensor("qweight", DType::kI16, {rows / 4, cols});
-    packed.codes = pack_code_matrix(codes_of_awq_fast(words), kAwqBits);
+    packed.codes = pack_code_matrix(codes_of_awq_fast(words, pool), kAwqBits, &pool);
     const char* name = reader.contains("scaled_zeros") ? "scaled_zeros" : "qzeros";
     const auto by_row = [&](const char* suffix) {
       const Tensor all = read_scales(reader, suffix, {padded, rows}, packed.scale_dtype);

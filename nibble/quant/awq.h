@@ -23,8 +23,8 @@ class AwqScheme final : public Scheme {
   std::optional<std::string> misfit(int64_t rows, int64_t cols) const override;
 
   // Zeros of gemv_fast stay what they are in the file, numbers that are added.
-  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-              int64_t cols) const override;
+  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
+              ThreadPool& pool) const override;
 
   bool is_packed(const Checkpoint& checkpoint, const std::string& module) const override;
 

@@ -83,8 +83,8 @@ std::optional<std::string> GptqScheme::misfit(int64_t rows, int64_t cols) const 
 }
 
 Weight GptqScheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                        int64_t cols) const {
-  if (is_marlin()) return load_marlin(checkpoint, module, rows, cols);
+                        int64_t cols, ThreadPool& pool) const {
+  if (is_marlin()) return load_marlin(checkpoint, module, rows, cols, pool);
   const ModuleReader reader(checkpoint, module);
   const int64_t bits = config_.bits;
   if (!fits_gptq(rows, cols, bits)) {
@@ -96,8 +96,9 @@ Weight GptqScheme::load(const Checkpoint& checkpoint, const std::string& module,
   packed.group_size = resolved_group_size(config_.group_size, cols);
   const int64_t groups = block_count(cols, packed.group_size);
   const Tensor words = reader.tensor("qweight", DType::kI32, {cols * bits / 32, rows});
-  packed.codes = codes_of_gptq(words);
-  packed.scales = transposed(read_scales(reader, "scales", {groups, rows}, packed.scale_dtype));
+  packed.codes = codes_of_gptq(words, pool);
+  packed.scales =
+      transposed(read_scales(reader, "scales", {groups, rows}, packed.scale_dtype), &pool);
   const Tensor zero_words = reader.tensor("qzeros", DType::kI32, {groups, rows * bits / 32});
   const bool less_one = zeros_of_format(config_.format) == GptqZeros::kLessOne;
   if (less_one && !config_.sym && !was_written_by_words(config_)) {
@@ -119,7 +120,8 @@ Weight GptqScheme::load(const Checkpoint& checkpoint, const std::string& module,
     }
   }
   if (packed.positions.defined()) {
-    packed.codes = with_columns_in(ColumnOrder::kStored, packed.codes, packed.positions, bits);
+    packed.codes =
+        with_columns_in(ColumnOrder::kStored, packed.codes, packed.positions, bits, &pool);
   }
   const DType dtype = packed.scale_dtype;
   return Weight::affine_group(std::move(packed), cols, dtype);
@@ -176,9 +178,9 @@ std::vector<NamedTensor> GptqScheme::save(const Weight& weight, const std::strin
 }
 
 Weight GptqScheme::load_marlin(const Checkpoint& checkpoint, const std::string& module,
-                               int64_t rows, int64_t cols) const {
+                               int64_t rows, int64_t cols, ThreadPool& pool) const {
   return read_marlin(ModuleReader(checkpoint, module), {.words = "B", .scales = "s"}, rows, cols,
-                     resolved_group_size(config_.group_size, cols));
+                     resolved_group_size(config_.group_size, cols), pool);
 }
 
 std::vector<NamedTensor> GptqScheme::save_marlin(const Weight& weight,

@@ -28,8 +28,8 @@ class GptqScheme final : public Scheme {
   // Without a g_idx columns are in order. Of a symmetric model the zeros say themselves whether
   // they are stored less one, whatever the format says: there are files of both kinds. Asymmetric
   // zeros that AutoGPTQ has ruined are refused (count_ruined_words()).
-  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-              int64_t cols) const override;
+  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
+              ThreadPool& pool) const override;
 
   // That zeros are not stored as the config says.
   std::vector<std::string> remarks(const Checkpoint& checkpoint) const override;
@@ -45,7 +45,7 @@ class GptqScheme final : public Scheme {
  private:
   bool is_marlin() const { return config_.format == "marlin"; }
   Weight load_marlin(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                     int64_t cols) const;
+                     int64_t cols, ThreadPool& pool) const;
   std::vector<NamedTensor> save_marlin(const Weight& weight, const std::string& module) const;
 
   GptqConfig config_;

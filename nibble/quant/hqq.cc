@@ -103,7 +103,7 @@ std::optional<std::string> HqqScheme::misfit(int64_t rows, int64_t cols) const {
 }
 
 Weight HqqScheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                       int64_t cols) const {
+                       int64_t cols, ThreadPool& pool) const {
   const ModuleReader reader(checkpoint, module);
   const auto shape_values = reader.tensor("shape", DType::kI64, {2}).data<int64_t>();
   if (shape_values[0] != rows || shape_values[1] != cols) {
@@ -131,7 +131,8 @@ Weight HqqScheme::load(const Checkpoint& checkpoint, const std::string& module, 
   AffineGroup packed;
   packed.bits = bits;
   packed.group_size = axis == 0 ? 1 : group_size;
-  packed.codes = pack_code_matrix(codes_of_hqq(read_words(reader, shape, bits), shape, bits), bits);
+  packed.codes = pack_code_matrix(codes_of_hqq(read_words(reader, shape, bits), shape, bits, pool),
+                                  bits, &pool);
   const Shape stored = stored_scales(shape);
   packed.zeros = read_scales(reader, "zero", stored, packed.scale_dtype).reshape(shape.scales());
   packed.scales = read_scales(reader, "scale", stored, packed.scale_dtype).reshape(shape.scales());

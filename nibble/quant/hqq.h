@@ -24,8 +24,8 @@ class HqqScheme final : public Scheme {
   std::optional<std::string> misfit(int64_t rows, int64_t cols) const override;
 
   // What the module's own tensors say, whatever the config does.
-  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-              int64_t cols) const override;
+  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
+              ThreadPool& pool) const override;
 
   bool is_packed(const Checkpoint& checkpoint, const std::string& module) const override;
 

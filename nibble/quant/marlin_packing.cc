@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "nibble/quant/affine_packing.h"
+#include "nibble/quant/row_tasks.h"
 
 namespace nibble {
 namespace {
@@ -66,16 +67,18 @@ Tensor marlin_words(const Tensor& code_matrix) {
   return words;
 }
 
-Tensor codes_of_marlin(const Tensor& words, int64_t rows, int64_t cols) {
+Tensor codes_of_marlin(const Tensor& words, int64_t rows, int64_t cols, ThreadPool& pool) {
   Tensor matrix = Tensor::empty(DType::kU8, {rows, cols});
   const auto in = words.data<int32_t>();
   const auto codes = matrix.mutable_data<uint8_t>();
-  for (int64_t tile = 0; tile < cols / kTile; ++tile) {
-    for_each_code(rows, tile * kTile, [&](int64_t word, int nibble, int64_t row, int64_t col) {
-      const auto from = static_cast<uint32_t>(in[static_cast<size_t>(tile * 2 * rows + word)]);
-      codes[static_cast<size_t>(row * cols + col)] = from >> (4 * nibble) & 15;
-    });
-  }
+  for_row_ranges(&pool, cols / kTile, kTile * rows, [&](int64_t begin, int64_t end) {
+    for (int64_t tile = begin; tile < end; ++tile) {
+      for_each_code(rows, tile * kTile, [&](int64_t word, int nibble, int64_t row, int64_t col) {
+        const auto from = static_cast<uint32_t>(in[static_cast<size_t>(tile * 2 * rows + word)]);
+        codes[static_cast<size_t>(row * cols + col)] = from >> (4 * nibble) & 15;
+      });
+    }
+  });
   return matrix;
 }
 
@@ -102,7 +105,7 @@ Tensor scales_of_marlin(const Tensor& scales) {
 }
 
 Weight read_marlin(const ModuleReader& reader, const MarlinNames& names, int64_t rows, int64_t cols,
-                   int64_t group_size) {
+                   int64_t group_size, ThreadPool& pool) {
   if (!fits_marlin(rows, cols)) {
     throw reader.error(names.words, "a matrix of this shape cannot be packed for Marlin")
         .expected(kMarlinShapes)
@@ -113,7 +116,7 @@ Weight read_marlin(const ModuleReader& reader, const MarlinNames& names, int64_t
   packed.group_size = group_size;
   const int64_t groups = block_count(cols, group_size);
   const Tensor words = reader.tensor(names.words, DType::kI32, {cols / kTile, 2 * rows});
-  packed.codes = pack_code_matrix(codes_of_marlin(words, rows, cols), kMarlinBits);
+  packed.codes = pack_code_matrix(codes_of_marlin(words, rows, cols, pool), kMarlinBits, &pool);
   read_scales(reader, names.scales, {groups, rows}, packed.scale_dtype);  // checks them
   if (size_of(packed.scale_dtype) != 2) {
     throw reader.error(names.scales, "tensor has the wrong dtype")

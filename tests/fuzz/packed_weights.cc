@@ -77,13 +77,14 @@ Shape shape_of(const Checkpoint& checkpoint, const std::string& module) {
 void read(Input input) {
   write_scratch("model.safetensors", safetensors_bytes(input));
   const Checkpoint checkpoint = Checkpoint::open(scratch_folder());
+  ThreadPool pool(1);
   for (const std::string& module : modules_of(checkpoint)) {
     const Shape shape = shape_of(checkpoint, module);
     for (const auto& scheme : schemes()) {
       try {
         scheme->remarks(checkpoint);
         if (!scheme->is_packed(checkpoint, module)) continue;
-        scheme->load(checkpoint, module, shape[0], shape[1]).dequantize();
+        scheme->load(checkpoint, module, shape[0], shape[1], pool).dequantize();
       } catch (const Error&) {
       }
     }

@@ -58,7 +58,7 @@ TEST(GptqScheme, WeightsSurviveAFileAtEveryBitsAndGroupSize) {
         EXPECT_TRUE(scheme.is_packed(*saved, "m"));
         EXPECT_FALSE(scheme.is_packed(*saved, "n"));
         EXPECT_TRUE(scheme.remarks(*saved).empty());
-        const Weight loaded = scheme.load(*saved, "m", 32, 96);
+        const Weight loaded = scheme.load(*saved, "m", 32, 96, test_pool());
         EXPECT_TRUE(same(loaded.dequantize(DType::kF32), weight.dequantize(DType::kF32)))
             << bits << " bits, group " << group_size << (sym ? ", sym" : "");
       }
@@ -136,7 +136,7 @@ TEST(GptqScheme, ZerosOfASymmetricModelSayHowTheyAreStored) {
     for (const GptqScheme* stored : {&v1, &v2}) {
       const TemporaryCheckpoint saved(stored->save(weight, "m"));
       for (const GptqScheme* said : {&v1, &v2}) {
-        const Weight loaded = said->load(*saved, "m", 32, 64);
+        const Weight loaded = said->load(*saved, "m", 32, 64, test_pool());
         EXPECT_TRUE(same(loaded.dequantize(DType::kF32), weight.dequantize(DType::kF32)));
         EXPECT_EQ(said->remarks(*saved).empty(), said == stored);
       }
@@ -172,13 +172,13 @@ TEST(GptqScheme, ReadsFilesWithoutGroupsOfColumnsAndNegativeOnes) {
   const Weight weight = scheme.quantize(normal_matrix(32, 96), pool);
   const auto good = scheme.save(weight, "m");
   const TemporaryCheckpoint without(replaced(good, "m.g_idx", Tensor()));
-  EXPECT_TRUE(
-      same(scheme.load(*without, "m", 32, 96).dequantize(), weight.dequantize(DType::kF16)));
+  EXPECT_TRUE(same(scheme.load(*without, "m", 32, 96, test_pool()).dequantize(),
+                   weight.dequantize(DType::kF16)));
   Tensor negative = Tensor::empty(DType::kI32, {96});
   for (size_t c = 0; c < 96; ++c)
     negative.mutable_data<int32_t>()[c] = static_cast<int32_t>(c / 32) - 3;
   const TemporaryCheckpoint wrapped(replaced(good, "m.g_idx", negative));
-  const Weight loaded = scheme.load(*wrapped, "m", 32, 96);
+  const Weight loaded = scheme.load(*wrapped, "m", 32, 96, test_pool());
   EXPECT_FALSE(loaded.as_affine_group().positions.defined());
   EXPECT_TRUE(same(loaded.dequantize(), weight.dequantize(DType::kF16)));
 }
@@ -227,11 +227,11 @@ TEST(GptqScheme, LoadRefusesDamagedModules) {
   };
   for (const Damage& damage : damages) {
     const TemporaryCheckpoint saved(replaced(good, damage.name, damage.tensor));
-    EXPECT_EQ(message_of([&] { scheme.load(*saved, "m", 32, 64); }),
+    EXPECT_EQ(message_of([&] { scheme.load(*saved, "m", 32, 64, test_pool()); }),
               saved.file() + ": " + damage.message);
   }
   const TemporaryCheckpoint saved(good);
-  EXPECT_EQ(message_of([&] { scheme.load(*saved, "m", 33, 64); }),
+  EXPECT_EQ(message_of([&] { scheme.load(*saved, "m", 33, 64, test_pool()); }),
             saved.file() +
                 ": tensor 'm.qweight': a matrix of this shape cannot be packed in whole words: got "
                 "[33, 64], 4 bits");

@@ -62,7 +62,7 @@ TEST_F(HqqGolden, StateDictsAreReadAndWrittenBack) {
     SCOPED_TRACE(name);
     const HqqScheme scheme = scheme_of(test);
     ASSERT_TRUE(scheme.is_packed(golden_, name));
-    const Weight loaded = scheme.load(golden_, name, 32, 48);
+    const Weight loaded = scheme.load(golden_, name, 32, 48, test_pool());
     EXPECT_TRUE(alike(loaded.dequantize(DType::kF32), golden_.tensor(name + "/decoded")));
     const std::vector<NamedTensor> saved = scheme.save(loaded, name);
     ASSERT_EQ(saved.size(), test["order"].size());
@@ -83,7 +83,7 @@ TEST_F(HqqGolden, TheSolverFindsTheZerosOfTheLibrary) {
     const Tensor scale = golden_.tensor(name + ".scale");
     const Tensor dense = to_dtype(golden_.tensor("weight"), scale.dtype());
     const Weight weight = scheme_of(test).quantize(dense, pool);
-    const Weight stored = scheme_of(test).load(golden_, name, 32, 48);
+    const Weight stored = scheme_of(test).load(golden_, name, 32, 48, test_pool());
     const AffineGroup &got = weight.as_affine_group(), &want = stored.as_affine_group();
     for (size_t i = 0; i < got.zeros.data<float>().size(); ++i) {
       const float zero = want.zeros.data<float>()[i];
@@ -105,7 +105,7 @@ TEST(HqqScheme, WeightsSurviveAFileAtAllBitsAndAxes) {
           const Weight weight = scheme.quantize(dense, pool);
           EXPECT_EQ(weight.dtype(), DType::kBF16);
           const TemporaryCheckpoint saved(scheme.save(weight, "m"));
-          const Weight loaded = scheme.load(*saved, "m", 32, 48);
+          const Weight loaded = scheme.load(*saved, "m", 32, 48, test_pool());
           EXPECT_TRUE(alike(loaded.dequantize(DType::kF32), weight.dequantize(DType::kF32)))
               << nbits << " bits, axis " << axis;
         }
@@ -177,7 +177,8 @@ TEST(HqqScheme, LoadRefusesDamagedModules) {
       if (item.name == "m." + name) item.tensor = tensor;
     }
     const TemporaryCheckpoint saved(tensors);
-    return message_of([&] { scheme.load(*saved, "m", 16, 32); }).substr(saved.file().size());
+    return message_of([&] { scheme.load(*saved, "m", 16, 32, test_pool()); })
+        .substr(saved.file().size());
   };
   EXPECT_EQ(refused("W_q", Tensor::zeros(DType::kU8, {16, 15})),
             ": tensor 'm.W_q': tensor has the wrong dtype or shape: expected uint8 [16, 16], got "
