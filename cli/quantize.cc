@@ -123,7 +123,8 @@ GptqConfig gptq_config(const QuantizeOptions& options) {
   config.format = !options.format.empty() ? options.format : config.sym ? "gptq" : "gptq_v2";
   config.damp_percent = options.calibration.damp_percent.value_or(config.damp_percent);
   config.desc_act = options.calibration.desc_act;
-  config.act_group_aware = !config.desc_act;
+  config.static_groups = options.calibration.static_groups;
+  config.act_group_aware = !config.desc_act && !options.calibration.parity;
   return GptqConfig::from_json(config.to_json(), "");
 }
 

@@ -73,6 +73,8 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const GptqC
   run.grid_of_cols = [&](int64_t cols) { return scheme.grid_options(cols); };
   run.solver.damp_percent = config.damp_percent;
   run.solver.desc_act = config.desc_act;
+  run.solver.static_groups = config.static_groups;
+  run.solver.parity = options.parity;
   run.solver.act_group_aware = config.act_group_aware && !config.desc_act;
 
   const int64_t longest = model.max_position_embeddings;
@@ -101,6 +103,7 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const GptqC
                           {"seqlen", text.seqlen},
                           {"tokens", result.calibration.modules.front().tokens},
                           {"seed", text.seed}}}};
+  if (options.parity) result.config.meta["calibration"]["parity"] = true;
   std::vector<std::string> packed;
   for (const CalibratedModule& module : result.calibration.modules) packed.push_back(module.name);
   result.config = std::get<GptqConfig>(leaving_plain(result.config, result.plain, packed));

@@ -23,6 +23,7 @@ struct CalibrationOptions {
   std::filesystem::path texts;    // calibration_sequences() says which files
   int64_t samples = 128;          // sequences at most
   std::optional<int64_t> seqlen;  // tokens of each at most; absent: 2048, or the model's context
+  bool parity = false;            // see GptqSolverOptions
   std::string backend = "cpu";
 };
 

@@ -43,12 +43,15 @@ class GptqScheme final : public Scheme {
   nlohmann::ordered_json config_json() const override { return config_.to_json(); }
 
  private:
+  // The config as the rules of "dynamic" change it for a module.
+  GptqConfig config_for(const std::string& module) const;
   bool is_marlin() const { return config_.format == "marlin"; }
   Weight load_marlin(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
                      int64_t cols, ThreadPool& pool) const;
   std::vector<NamedTensor> save_marlin(const Weight& weight, const std::string& module) const;
 
   GptqConfig config_;
+  GptqRules rules_;
   std::optional<std::vector<std::string>> skip_;  // the automatic list
 };
 

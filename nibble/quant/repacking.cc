@@ -72,7 +72,14 @@ QuantizationConfig repacked_config(const QuantizationConfig& from, const std::st
         .got(facts_of(from).method)
         .hint("`nibble dequantize` makes it plain, but its codes are lost then");
   }
+  const auto* gptq = std::get_if<GptqConfig>(&from);
   if (named->method == AwqConfig::kMethod) {
+    if (gptq != nullptr && !gptq->dynamic.empty()) {
+      throw Error(
+          fmt::format("a model with rules of its own for modules cannot be packed as {}", packing))
+          .file(file)
+          .expected("no 'dynamic' in its quantization_config");
+    }
     AwqConfig config;
     config.bits = numbers->bits;
     config.group_size = numbers->group_size;
@@ -88,6 +95,7 @@ QuantizationConfig repacked_config(const QuantizationConfig& from, const std::st
   config.desc_act = numbers->desc_act;
   config.act_group_aware = !numbers->desc_act;
   config.format = named->format;
+  if (gptq != nullptr) config.dynamic = gptq->dynamic;
   return config;
 }
 

@@ -320,7 +320,8 @@ class Files(CliTest):
         texts = self.folder / "texts.json"
         texts.write_text(json.dumps([f"Once upon a time there were {n} foxes." for n in range(9)]))
         gptq = ["--scheme", "gptq", "--group-size", "32", "--calibration", texts]
-        for options in [[], ["--no-sym", "--desc-act", "--damp-percent", "0.02"]]:
+        for options in [[], ["--static-groups", "--parity"],
+                        ["--no-sym", "--desc-act", "--damp-percent", "0.02"]]:
             with self.subTest(options=options):
                 folder = self.folder / f"calibrated{len(options)}"
                 told = self.json_of("quantize", self.model, folder, *gptq, *options,
@@ -330,7 +331,11 @@ class Files(CliTest):
                 self.assertEqual(modules[0]["module"], "model.layers.0.self_attn.q_proj")
                 self.assertEqual(len(modules), 14)
                 settings = json.loads((folder / "config.json").read_text())["quantization_config"]
-                self.assertEqual(settings["desc_act"], bool(options))
+                self.assertEqual(settings["desc_act"], "--desc-act" in options)
+                self.assertEqual(settings.get("static_groups", False), "--static-groups" in options)
+                self.assertEqual(settings["act_group_aware"], not options)
+                self.assertEqual(settings["meta"]["calibration"].get("parity", False),
+                                 "--parity" in options)
                 self.assertEqual(settings["meta"]["calibration"]["samples"], 5)
                 self.assertTrue(self.json_of("run", folder, "-p", "a", "--max-new-tokens", 3)["ids"])
         shown = self.nibble("quantize", self.model, self.folder / "shown", *gptq)
