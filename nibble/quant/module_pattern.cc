@@ -13,7 +13,7 @@ namespace nibble {
 namespace {
 
 // Honest patterns need a few dozen steps for a path.
-constexpr uint32_t kMostSteps = 100'000;
+constexpr uint32_t kMostMatchSteps = 100'000;
 
 }  // namespace
 
@@ -54,7 +54,7 @@ bool ModulePattern::matches(std::string_view path) const {
       pcre2_match_context_create(nullptr));
   const std::unique_ptr<pcre2_match_data, Program::Free> data(
       pcre2_match_data_create_from_pattern(program_->code.get(), nullptr));
-  pcre2_set_match_limit(limits.get(), kMostSteps);
+  pcre2_set_match_limit(limits.get(), kMostMatchSteps);
   const int result = pcre2_match(program_->code.get(), reinterpret_cast<PCRE2_SPTR>(path.data()),
                                  path.size(), 0, 0, data.get(), limits.get());
   if (result >= 0) return true;

@@ -93,6 +93,13 @@ struct PlainModules {
                                           plain.end());
   }
 
+  // The list stands instead of the automatic one, which for a language model is its head.
+  void name_in(Fp8Config& config) const {
+    if (!config.modules_to_not_convert) config.modules_to_not_convert = {"lm_head"};
+    config.modules_to_not_convert->insert(config.modules_to_not_convert->end(), plain.begin(),
+                                          plain.end());
+  }
+
   // The packings of these methods hold every shape.
   void name_in(BitsAndBytesConfig&) const {}
   void name_in(EetqConfig&) const {}

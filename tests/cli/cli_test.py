@@ -290,6 +290,7 @@ class Files(CliTest):
             ("awq", ["--format", "llm-awq"], "llm-awq"), ("awq", ["--format", "marlin"], "marlin"),
             ("eetq", [], None), ("hqq", [], None), ("hqq", ["--bits", "3"], None),
             ("group-int8", [], None), ("group-int8", ["--group-size", "48"], None),
+            ("fp8", [], "e4m3"), ("fp8", ["--format", "e5m2"], "e5m2"),
         ]:
             with self.subTest(scheme=scheme, options=options):
                 folder = self.folder / "groups"
@@ -307,7 +308,8 @@ class Files(CliTest):
     def test_modules_that_a_packing_cannot_hold_stay_plain(self):
         odd = self.folder / "odd"
         tiny_model.write_model(odd, intermediate_size=100)
-        for scheme, misfits in [("gptq", 6), ("awq", 4), ("hqq", 2), ("eetq", 0), ("group-int8", 0)]:
+        for scheme, misfits in [("gptq", 6), ("awq", 4), ("hqq", 2), ("eetq", 0), ("group-int8", 0),
+                                ("fp8", 0)]:
             with self.subTest(scheme=scheme):
                 folder = self.folder / scheme
                 done = self.nibble("quantize", odd, folder, "--scheme", scheme, "--json", "--quiet")

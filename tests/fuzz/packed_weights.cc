@@ -42,6 +42,7 @@ const std::vector<std::unique_ptr<Scheme>>& schemes() {
                                 R"({"quant_method": "awq", "group_size": 32,
                                     "version": "gemv_fast"})",
                                 R"({"quant_method": "awq", "version": "marlin"})",
+                                R"({"quant_method": "fp8", "weight_block_size": [16, 32]})",
                                 R"({"quant_method": "eetq"})", R"({"quant_method": "hqq"})",
                                 R"({"quant_method": "group-int8",
                                     "group_size": 48})"}) {

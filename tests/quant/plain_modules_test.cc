@@ -34,6 +34,11 @@ TEST(PlainModules, AwqAddsPathsToItsList) {
   EXPECT_EQ(config_leaving(AwqConfig(), {}).modules_to_not_convert, std::nullopt);
 }
 
+TEST(PlainModules, Fp8KeepsTheHeadInItsList) {
+  EXPECT_EQ(config_leaving(Fp8Config(), {kPlain[0]}).modules_to_not_convert,
+            (Names{"lm_head", kPlain[0]}));
+}
+
 TEST(PlainModules, HqqAddsTagsThatHoldForAllBlocks) {
   EXPECT_EQ(config_leaving(HqqConfig(), kPlain).skip_modules, (Names{"lm_head", "mlp.down_proj"}));
 }

@@ -47,10 +47,10 @@ TEST(QuantizationConfig, RefusesWithFileAndKey) {
   const Row rows[] = {
       {"3", "quantization_config is not an object: got 3"},
       {"{}", "quantization_config has no 'quant_method'"},
-      {R"({"quant_method": "fp8"})",
-       "quantization method is not known: expected one of awq, bitsandbytes, eetq, gptq, "
+      {R"({"quant_method": "torchao"})",
+       "quantization method is not known: expected one of awq, bitsandbytes, eetq, fp8, gptq, "
        "group-int8, "
-       "hqq, got \"fp8\""},
+       "hqq, got \"torchao\""},
       {R"({"quant_method": "gptq"})",
        "quantization_config has a bad 'bits': expected 2, 3, 4 or 8, got nothing"},
       {R"({"quant_method": "gptq", "bits": 5})",

@@ -46,6 +46,7 @@ int64_t WeightView::row_bytes() const {
     case Layout::kDense:
       return std::max<int64_t>(1, cols * size_of(dtype));
     case Layout::kInt8Row:
+    case Layout::kFloat8Block:
       return std::max<int64_t>(1, cols);
     case Layout::kAffineGroup:
       return std::max<int64_t>(1, affine_row_bytes(cols, affine->bits));
@@ -92,6 +93,12 @@ WeightView view_of(const Weight& weight) {
     case Layout::kAffineGroup:
       view.affine = &weight.as_affine_group();
       view.block = blocks_of(*view.affine, view.rows, view.cols);
+      view.activations_are_int8 = weight.activation_mode() == ActivationMode::kInt8;
+      break;
+    case Layout::kFloat8Block:
+      view.float8 = &weight.as_float8_block();
+      view.dtype = view.float8->codes.dtype();
+      view.elements = view.float8->codes.raw();
       view.activations_are_int8 = weight.activation_mode() == ActivationMode::kInt8;
       break;
   }
