@@ -70,11 +70,12 @@ Tensor read_fp8_scales(const ModuleReader& reader, const Shape& shape) {
 void check_codes(const ModuleReader& reader, const Tensor& codes, ThreadPool& pool) {
   const uint8_t special = codes.dtype() == DType::kF8E4M3 ? 0x7f : 0x7c;
   const uint8_t* bytes = code_bytes(codes);
+  const int64_t cols = codes.dim(1);
   std::atomic<bool> bad = false;
-  for_row_ranges(&pool, codes.dim(0), codes.dim(1), [&](int64_t begin, int64_t end) {
+  for_row_ranges(&pool, codes.dim(0), cols, [&](int64_t begin, int64_t end) {
     uint8_t largest = 0;
-    for (int64_t i = begin * codes.dim(1); i < end * codes.dim(1); ++i) {
-      largest = std::max(largest, static_cast<uint8_t>(bytes[i] & 0x7f));
+    for (const uint8_t code : std::span(bytes + begin * cols, bytes + end * cols)) {
+      largest = std::max(largest, static_cast<uint8_t>(code & 0x7f));
     }
     if (largest >= special) bad = true;
   });
