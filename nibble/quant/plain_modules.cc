@@ -93,17 +93,16 @@ struct PlainModules {
                                           plain.end());
   }
 
-  // The list stands instead of the automatic one, which for a language model is its head.
-  void name_in(Fp8Config& config) const {
-    if (!config.modules_to_not_convert) config.modules_to_not_convert = {"lm_head"};
-    config.modules_to_not_convert->insert(config.modules_to_not_convert->end(), plain.begin(),
-                                          plain.end());
-  }
+  void name_in(Fp8Config& config) const { add_to(config.modules_to_not_convert); }
+  void name_in(EetqConfig& config) const { add_to(config.modules_to_not_convert); }
+  void name_in(GroupInt8Config& config) const { add_to(config.modules_to_not_convert); }
+  void name_in(BitsAndBytesConfig& config) const { add_to(config.llm_int8_skip_modules); }
 
-  // The packings of these methods hold every shape.
-  void name_in(BitsAndBytesConfig&) const {}
-  void name_in(EetqConfig&) const {}
-  void name_in(GroupInt8Config&) const {}
+  // A list that stands instead of the automatic one, which for a language model is its head.
+  void add_to(std::optional<std::vector<std::string>>& list) const {
+    if (!list) list = {"lm_head"};
+    list->insert(list->end(), plain.begin(), plain.end());
+  }
 };
 
 }  // namespace

@@ -368,6 +368,22 @@ class Files(CliTest):
         self.assertEqual((last / "model.safetensors").read_bytes(),
                          (first / "model.safetensors").read_bytes())
 
+    def test_groups_of_int8_go_to_gptq_and_back(self):
+        first, second, third = (self.folder / name for name in ("first", "second", "third"))
+        tiny_model.write_model(self.folder / "odd", intermediate_size=100)
+        self.nibble("quantize", self.folder / "odd", first, "--scheme", "group-int8", "--quiet",
+                    "--modules-to-not-convert", "lm_head,layers.0.mlp.up_proj")
+        self.nibble("convert", first, second, "--to", "gptq", "--quiet", code=1)  # blocks differ
+        self.nibble("quantize", self.folder / "odd", first, "--scheme", "group-int8", "--quiet",
+                    "--overwrite", "--modules-to-not-convert", "lm_head,up_proj")
+        self.nibble("convert", first, second, "--to", "gptq", "--quiet")
+        settings = json.loads((second / "config.json").read_text())["quantization_config"]
+        self.assertNotIn("mlp.up_proj", settings["modules_in_block_to_quantize"][0])
+        self.assertTrue(self.json_of("run", second, "-p", "a", "--max-new-tokens", 2)["ids"])
+        self.nibble("convert", second, third, "--to", "group-int8", "--quiet")
+        self.assertEqual((third / "model.safetensors").read_bytes(),
+                         (first / "model.safetensors").read_bytes())
+
     def test_a_packing_that_cannot_hold_the_numbers_is_refused(self):
         three = self.quantized("gptq", "--bits", "3", "--group-size", "64")
         self.fails("convert", three, self.folder / "x", "--to", "awq-gemm", says="4 bits")
@@ -375,7 +391,9 @@ class Files(CliTest):
         self.fails("convert", asymmetric, self.folder / "x", "--to", "awq-marlin",
                    says=["symmetric", "down_proj"])
         self.fails("convert", self.quantized("nf4"), self.folder / "x", "--to", "gptq",
-                   says=["gptq or awq", "bitsandbytes"])
+                   says=["gptq, awq", "bitsandbytes"])
+        hqq = self.quantized("hqq")
+        self.fails("convert", hqq, self.folder / "x", "--to", "gptq_v2", says="zeros that are codes")
         self.fails("convert", self.model, self.folder / "x", "--to", "gptq", says="not quantized")
         self.fails("convert", three, self.folder / "x", "--to", "gptq_v3", code=2, says="gptq_v3")
         self.fails("convert", three, self.folder / "x", "--to", "gptq", "--dtype", "float16",
