@@ -196,6 +196,14 @@ void require_columns_in_order(const AffineGroup& packed, const std::string& tens
       .got("act-order (desc_act), which this format cannot say");
 }
 
+void require_group_size(const AffineGroup& packed, int64_t group_size, const std::string& tensor,
+                        std::string_view what) {
+  if (packed.group_size == group_size) return;
+  throw cannot_store(tensor, what)
+      .expected(fmt::format("groups of {}", group_size))
+      .got(std::to_string(packed.group_size));
+}
+
 int64_t resolved_group_size(int64_t group_size, int64_t cols) {
   return group_size == -1 ? std::max<int64_t>(1, cols) : group_size;
 }

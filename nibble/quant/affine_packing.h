@@ -53,6 +53,10 @@ const AffineGroup& require_groups(const Weight& weight, const std::string& tenso
 void require_columns_in_order(const AffineGroup& packed, const std::string& tensor,
                               std::string_view what);
 
+// The same unless its groups are those of the config, by which readers would take them.
+void require_group_size(const AffineGroup& packed, int64_t group_size, const std::string& tensor,
+                        std::string_view what);
+
 // The Error that says so, for the caller to complete.
 Error cannot_store(const std::string& tensor, std::string_view what);
 

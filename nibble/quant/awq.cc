@@ -176,6 +176,7 @@ std::vector<NamedTensor> AwqScheme::save(const Weight& weight, const std::string
         .expected(wanted)
         .got(fmt::format("{} in groups of {}", to_string(Shape{rows, cols}), packed.group_size));
   }
+  require_group_size(packed, resolved_group_size(config_.group_size, cols), qweight, what);
   const std::optional<Tensor> zeros = zero_codes(packed);
   if (!zeros && (packing_ != Packing::kFast || packed.zero_form != ZeroForm::kAdded)) {
     throw cannot_store(prefix + "qzeros", what).expected("zeros that are codes");

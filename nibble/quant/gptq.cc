@@ -165,14 +165,16 @@ std::vector<NamedTensor> GptqScheme::save(const Weight& weight, const std::strin
   if (is_marlin()) return save_marlin(weight, module);
   const std::string prefix = module_prefix(module);
   const std::string what = fmt::format("GPTQ ({})", config_.format);
-  const AffineGroup& packed =
-      require_groups(weight, prefix + "qweight", what, config_for(module).bits);
+  const GptqConfig config = config_for(module);
+  const AffineGroup& packed = require_groups(weight, prefix + "qweight", what, config.bits);
   const int64_t rows = weight.rows(), cols = weight.cols();
   if (!fits_gptq(rows, cols, packed.bits)) {
     throw cannot_store(prefix + "qweight", what)
         .expected(fmt::format("rows and columns that fill words of 32 bits"))
         .got(fmt::format("{}, {} bits", to_string(Shape{rows, cols}), packed.bits));
   }
+  require_group_size(packed, resolved_group_size(config.group_size, cols), prefix + "qweight",
+                     what);
   const GptqZeros form = zeros_of_format(config_.format);
   const std::optional<Tensor> zeros = zero_codes(packed);
   if (!zeros) {

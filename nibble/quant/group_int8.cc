@@ -117,12 +117,8 @@ std::vector<NamedTensor> GroupInt8Scheme::save(const Weight& weight,
   const AffineGroup& packed =
       require_groups(weight, name, GroupInt8Config::kMethod, kGroupInt8Bits);
   require_columns_in_order(packed, name, GroupInt8Config::kMethod);
-  const int64_t group_size = resolved_group_size(config_.group_size, weight.cols());
-  if (packed.group_size != group_size) {
-    throw cannot_store(name, GroupInt8Config::kMethod)
-        .expected(fmt::format("groups of {}", group_size))
-        .got(std::to_string(packed.group_size));
-  }
+  require_group_size(packed, resolved_group_size(config_.group_size, weight.cols()), name,
+                     GroupInt8Config::kMethod);
   const auto zeros = packed.zeros.data<float>();
   const auto other = std::ranges::find_if(zeros, [](float zero) { return zero != kMiddleCode; });
   if (packed.zero_form != ZeroForm::kSubtracted || other != zeros.end()) {

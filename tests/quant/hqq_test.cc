@@ -15,6 +15,7 @@
 
 #include "nibble/base/random.h"
 #include "nibble/io/json_file.h"
+#include "nibble/quant/gptq.h"
 #include "tests/quant/quant_testing.h"
 #include "tests/testing/paths.h"
 
@@ -44,6 +45,32 @@ Tensor bell(int64_t rows, int64_t cols) {
 bool alike(const Tensor& a, const Tensor& b) {
   return a.dtype() == b.dtype() && a.shape() == b.shape() &&
          std::ranges::equal(a.bytes(), b.bytes());
+}
+
+// As long as its zeros have not been solved for.
+TEST(HqqScheme, CodesGoToAGptqFile) {
+  HqqConfig config;
+  config.params.optimize = false;
+  config.params.group_size = 32;
+  ThreadPool pool(1);
+  const Tensor dense = bell(32, 64);
+  const Weight weight = HqqScheme(config).quantize(dense, pool);
+  GptqConfig gptq;
+  gptq.group_size = 32;
+  gptq.sym = false;
+  gptq.format = "gptq_v2";
+  const GptqScheme target(gptq);
+  const TemporaryCheckpoint saved(target.save(weight, "m"));
+  EXPECT_TRUE(alike(target.load(*saved, "m", 32, 64, pool).dequantize(DType::kF32),
+                    weight.dequantize(DType::kF32)));
+  gptq.group_size = 16;
+  EXPECT_EQ(message_of([&] { GptqScheme(gptq).save(weight, "m"); }),
+            "tensor 'm.qweight': cannot store this weight as GPTQ (gptq_v2): expected groups of "
+            "16, got 32");
+  config.params.optimize = true;
+  EXPECT_EQ(message_of([&] { target.save(HqqScheme(config).quantize(dense, pool), "m"); }),
+            "tensor 'm.qzeros': cannot store this weight as GPTQ (gptq_v2): expected zeros that "
+            "are codes");
 }
 
 class HqqGolden : public ::testing::Test {
