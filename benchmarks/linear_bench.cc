@@ -34,6 +34,10 @@ Tensor random_bytes(Random& random, DType dtype, Shape shape) {
   return tensor;
 }
 
+Tensor rounded_to_fp16(const Tensor& tensor) {
+  return to_dtype(to_dtype(tensor, DType::kF16), DType::kF32);
+}
+
 Tensor copy_of(const Tensor& tensor) {
   Tensor copy = Tensor::empty(tensor.dtype(), tensor.shape());
   std::memcpy(copy.raw(), tensor.raw(), static_cast<size_t>(tensor.nbytes()));
@@ -61,6 +65,7 @@ Weight nf4(Random& random, int64_t rows, int64_t cols, bool nested) {
   const auto& codebook = codebook_of(QuantType::kNf4);
   packed.codebook = Tensor::from<float>({codebook.begin(), codebook.end()}, {16});
   packed.absmax = random_floats(random, {block_count(rows * cols, packed.block_size)});
+  if (!nested) packed.absmax = rounded_to_fp16(packed.absmax);  // as of a float16 weight
   if (nested) {
     packed.nested = encode_nested_absmax(packed.absmax.data<float>());
     packed.absmax = Tensor();
@@ -73,8 +78,9 @@ Weight affine(Random& random, int64_t rows, int64_t cols, bool act_order) {
   AffineGroup packed;
   packed.group_size = 128;
   packed.codes = random_bytes(random, DType::kU8, {rows, affine_row_bytes(cols, packed.bits)});
-  packed.scales = random_floats(random, {rows, block_count(cols, packed.group_size)});
-  packed.zeros = random_floats(random, packed.scales.shape());
+  packed.scales =
+      rounded_to_fp16(random_floats(random, {rows, block_count(cols, packed.group_size)}));
+  packed.zeros = rounded_to_fp16(random_floats(random, packed.scales.shape()));
   if (act_order) {
     packed.positions = Tensor::empty(DType::kI32, {cols});
     const auto at = packed.positions.mutable_data<int32_t>();

@@ -4,7 +4,8 @@
 //
 // Takes speed samples of one model on request, so that another program can let several models and
 // engines take turns (benchmarks/peers/compare_models.py). SCHEME: plain, int8 (float activations),
-// LLM.int8(), nf4, nf4-double. Once the model is loaded it prints
+// LLM.int8(), nf4, nf4-double, nf4-a8 (int8 activations); with "+head" the output head, which stays
+// in 16 bits otherwise, is quantized, too. Once the model is loaded it prints
 //
 //   ready BYTES        weight bytes that each decoded token reads
 //
@@ -30,20 +31,27 @@ namespace {
 
 using namespace nibble;
 
-OpenOptions options_for(const std::string& scheme) {
+OpenOptions options_for(std::string scheme) {
   OpenOptions options;
   BitsAndBytesConfig config;
+  constexpr std::string_view kHead = "+head";
+  if (scheme.ends_with(kHead)) {
+    scheme.resize(scheme.size() - kHead.size());
+    config.llm_int8_skip_modules = {"none"};  // a list of one's own takes the place of the usual
+  }
   if (scheme == "int8" || scheme == "LLM.int8()") {
     config.load_in_8bit = true;
     if (scheme == "int8") options.activation = ActivationMode::kFloat;
     options.quantization = config;
-  } else if (scheme == "nf4" || scheme == "nf4-double") {
+  } else if (scheme == "nf4" || scheme == "nf4-double" || scheme == "nf4-a8") {
     config.load_in_4bit = true;
     config.bnb_4bit_quant_type = "nf4";
     config.bnb_4bit_use_double_quant = scheme == "nf4-double";
+    if (scheme == "nf4-a8") options.activation = ActivationMode::kInt8;
     options.quantization = config;
   } else if (scheme != "plain") {
-    throw Error("scheme '" + scheme + "' is none of plain, int8, LLM.int8(), nf4, nf4-double");
+    throw Error("scheme '" + scheme +
+                "' is none of plain, int8, LLM.int8(), nf4, nf4-double, nf4-a8");
   }
   return options;
 }

@@ -4,7 +4,6 @@
 // the machine can do. Each scheme is loaded twice: alone, to see its memory, and then beside the
 // others, to be measured in turn with them.
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <chrono>
 #include <functional>
@@ -262,19 +261,6 @@ void add_list(CLI::App& command, const std::string& name, std::vector<int64_t>& 
       ->check(check);
 }
 
-void add_scheme_option(CLI::App& command, std::vector<std::string>& schemes) {
-  CLI::Option* option =
-      command
-          .add_option("--schemes", schemes,
-                      "Compare these: " + fmt::format("{}", fmt::join(bench_scheme_names(), ", ")))
-          ->delimiter(',')
-          ->allow_extra_args(false)
-          ->check(CLI::IsMember(bench_scheme_names()));
-  for (const char* other : {"--load-in-8bit", "--load-in-4bit", "--activation"}) {
-    option->excludes(command.get_option(other));
-  }
-}
-
 }  // namespace
 
 void add_bench_command(CLI::App& app) {
@@ -305,7 +291,7 @@ void add_bench_command(CLI::App& app) {
   CLI::Option* markdown =
       command->add_flag("--markdown", options->markdown, "Print the table as Markdown");
   add_loading_options(*command, options->loading);
-  add_scheme_option(*command, options->schemes);
+  add_scheme_option(*command, options->schemes, "Compare these");
   add_common_options(*command, options->common);
   markdown->excludes(command->get_option("--json"));
   command->callback([options] { bench(*options); });

@@ -2,6 +2,7 @@
 #include "cli/bench_schemes.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -36,6 +37,20 @@ std::string scheme_of_weight(const Weight& weight) {
 
 std::vector<std::string> bench_scheme_names() {
   return {"plain", "int8", "llm.int8", "nf4", "nf4-dq", "fp4", "nf4-a8", "nf4-dq-a8", "fp4-a8"};
+}
+
+void add_scheme_option(CLI::App& command, std::vector<std::string>& schemes,
+                       const std::string& description) {
+  const std::vector<std::string> names = bench_scheme_names();
+  CLI::Option* option = command
+                            .add_option("--schemes", schemes,
+                                        fmt::format("{}: {}", description, fmt::join(names, ", ")))
+                            ->delimiter(',')
+                            ->allow_extra_args(false)
+                            ->check(CLI::IsMember(names));
+  for (const char* other : {"--load-in-8bit", "--load-in-4bit", "--activation"}) {
+    option->excludes(command.get_option(other));
+  }
 }
 
 LoadingOptions with_scheme(const LoadingOptions& loading, const std::string& name) {

@@ -11,23 +11,23 @@ namespace nibble::cli {
 
 void add_calibration_options(CLI::App& command, CalibrationArguments& arguments) {
   command.add_option("--calibration", arguments.texts,
-                     "gptq: texts to calibrate with, a .json list, .jsonl or plain text");
+                     "gptq, awq: texts to calibrate with, a .json list, .jsonl or plain text");
   command
       .add_option("--calibration-samples", arguments.samples,
                   "Sequences to calibrate with (default 128)")
       ->check(CLI::Range(1, 1'000'000));
   command
       .add_option("--calibration-seqlen", arguments.seqlen,
-                  "Tokens of each (default 2048, or the model's context)")
+                  "Tokens of each (default gptq 2048, awq 512, or the model's context)")
       ->check(CLI::Range(11, 1'000'000));
   command.add_option("--damp-percent", arguments.damp_percent,
-                     "Of the Hessian's mean diagonal, added to it (default 0.1)");
+                     "gptq: of the Hessian's mean diagonal, added to it (default 0.1)");
   command.add_flag("--desc-act", arguments.desc_act,
-                   "Columns in order of decreasing activation, whatever their group");
+                   "gptq: columns in order of decreasing activation, whatever their group");
   command.add_flag("--static-groups", arguments.static_groups,
-                   "Scales from the weights as they are before any correction");
+                   "gptq: scales from the weights as they are before any correction");
   command.add_flag("--parity", arguments.parity,
-                   "Scales and the order of columns as in the original code of GPTQ");
+                   "gptq: scales and the order of columns as in the original code");
 }
 
 void require_calibration(const CalibrationArguments& arguments) {
@@ -54,6 +54,32 @@ CalibrationOptions calibration_options(const CalibrationArguments& arguments,
   return options;
 }
 
+namespace {
+
+// A method fills in the same columns for every module.
+Table table_of(const std::vector<CalibratedModule>& modules) {
+  const bool gptq = modules.front().damp_percent.has_value();
+  Table table(
+      gptq ? std::vector<Table::Column>{{"module"}, {"mean squared error", true}, {"damping", true}}
+           : std::vector<Table::Column>{{"module"},
+                                        {"mean squared error", true},
+                                        {"rounded to nearest", true},
+                                        {"ratio", true}});
+  for (const CalibratedModule& module : modules) {
+    std::vector<std::string> cells = {module.name, fmt::format("{:.3e}", module.loss)};
+    if (gptq) {
+      cells.push_back(fmt::format("{:.3g}", *module.damp_percent));
+    } else {
+      cells.push_back(fmt::format("{:.3e}", *module.rounded_loss));
+      cells.push_back(fmt::format("{:.2f}", *module.ratio));
+    }
+    table.add(cells);
+  }
+  return table;
+}
+
+}  // namespace
+
 void report_calibration(const CalibratedModel& calibrated, const CommonOptions& common) {
   if (!calibrated.plain.empty()) {
     warn(fmt::format("{} of {} modules stay plain: their sizes do not fill words of 32 bits ({})",
@@ -62,22 +88,19 @@ void report_calibration(const CalibratedModel& calibrated, const CommonOptions& 
                      calibrated.plain.front()));
   }
   if (common.json) return;
-  Table table({{"module"}, {"mean squared error", true}, {"damping", true}});
-  for (const CalibratedModule& module : calibrated.calibration.modules) {
-    table.add({module.name, fmt::format("{:.3e}", module.loss),
-               fmt::format("{:.3g}", module.damp_percent)});
-  }
-  std::istringstream lines(table.text());
+  std::istringstream lines(table_of(calibrated.calibration.modules).text());
   for (std::string line; std::getline(lines, line);) note(line, common.quiet);
 }
 
 nlohmann::ordered_json calibration_json(const CalibratedModel& calibrated) {
   nlohmann::ordered_json modules = nlohmann::ordered_json::array();
   for (const CalibratedModule& module : calibrated.calibration.modules) {
-    modules.push_back({{"module", module.name},
-                       {"mean_squared_error", module.loss},
-                       {"damp_percent", module.damp_percent},
-                       {"tokens", module.tokens}});
+    nlohmann::ordered_json facts = {{"module", module.name}, {"mean_squared_error", module.loss}};
+    if (module.damp_percent) facts["damp_percent"] = *module.damp_percent;
+    if (module.rounded_loss) facts["rounded_mean_squared_error"] = *module.rounded_loss;
+    if (module.ratio) facts["ratio"] = *module.ratio;
+    facts["tokens"] = module.tokens;
+    modules.push_back(std::move(facts));
   }
   return {{"modules", modules}, {"plain", calibrated.plain}};
 }

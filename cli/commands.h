@@ -16,5 +16,6 @@ void add_convert_command(CLI::App& app);
 void add_inspect_command(CLI::App& app);
 void add_eval_command(CLI::App& app);
 void add_bench_command(CLI::App& app);
+void add_compare_command(CLI::App& app);
 
 }  // namespace nibble::cli

@@ -90,6 +90,7 @@ int main(int argc, char** argv) {
       "  nibble eval model-nf4 --perplexity wiki.test.raw\n"
       "  nibble bench model --schemes plain,int8,nf4    speed, memory, shares of the machine's "
       "limits\n"
+      "  nibble compare model model-nf4 --perplexity wiki.test.raw --plot quality.svg\n"
       "  nibble inspect model-nf4 --compare model\n\n"
       "`nibble COMMAND --help` tells more about each command.\n");
   nibble::cli::add_run_command(app);
@@ -100,5 +101,6 @@ int main(int argc, char** argv) {
   nibble::cli::add_inspect_command(app);
   nibble::cli::add_eval_command(app);
   nibble::cli::add_bench_command(app);
+  nibble::cli::add_compare_command(app);
   return run(app, argc, argv);
 }

@@ -202,6 +202,12 @@ int64_t parse_size(const std::string& option, const std::string& text) {
       fmt::format("{}: expected a size such as 5GB, 200MB or 1GiB, got '{}'", option, text));
 }
 
+void require_folder_for(const std::string& file) {
+  const fs::path folder = fs::path(file).parent_path();
+  if (folder.empty() || fs::is_directory(folder)) return;
+  throw Error("there is no folder for this file").file(file);
+}
+
 void require_model_folder(const std::string& path) {
   if (!fs::exists(path)) throw Error("no such model folder").file(path);
   if (is_gguf(path)) {

@@ -71,6 +71,9 @@ DType parse_storage_dtype(const std::string& name);
 // "5GB", "200MB", "1GiB", "1000000": bytes; throws UsageError.
 int64_t parse_size(const std::string& option, const std::string& text);
 
+// Before long work whose result goes to `file`: there is a folder for it. Empty: no file.
+void require_folder_for(const std::string& file);
+
 // The model folder of a command line: exists, is a folder, and is not a GGUF file.
 void require_model_folder(const std::string& path);
 

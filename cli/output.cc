@@ -66,6 +66,24 @@ std::string format_seconds(double seconds) {
   return fmt::format("{}:{:02}:{:02} h", whole / 3600, whole / 60 % 60, whole % 60);
 }
 
+std::string escape_markup(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '&') {
+      out += "&amp;";
+    } else if (c == '<') {
+      out += "&lt;";
+    } else if (c == '>') {
+      out += "&gt;";
+    } else if (c == '"') {
+      out += "&quot;";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 void Table::add(std::vector<std::string> cells) {
   for (std::string& cell : cells) cell = printable(cell);
   rows_.push_back(std::move(cells));
@@ -114,6 +132,25 @@ std::string Table::markdown() const {
     out += "\n";
   }
   return out;
+}
+
+std::string Table::html() const {
+  const auto row_of = [&](const char* element, const auto& cell_of) {
+    std::string row = "<tr>";
+    for (size_t i = 0; i < columns_.size(); ++i) {
+      row += fmt::format("<{0}{1}>{2}</{0}>", element, columns_[i].right ? " class=\"number\"" : "",
+                         escape_markup(cell_of(i)));
+    }
+    return row + "</tr>\n";
+  };
+  std::string out =
+      "<table>\n<thead>" +
+      row_of("th", [&](size_t i) -> const std::string& { return columns_[i].title; }) +
+      "</thead>\n<tbody>\n";
+  for (const auto& row : rows_) {
+    out += row_of("td", [&](size_t i) -> const std::string& { return row[i]; });
+  }
+  return out + "</tbody>\n</table>\n";
 }
 
 }  // namespace nibble::cli

@@ -33,6 +33,9 @@ std::string format_bytes(int64_t bytes);
 std::string format_count(int64_t count);  // "1,234,567"
 std::string format_seconds(double seconds);
 
+// For HTML and SVG: text in elements and in quoted attributes.
+std::string escape_markup(std::string_view text);
+
 // Columns as wide as their widest cell; numbers to the right, text to the left.
 class Table {
  public:
@@ -45,6 +48,7 @@ class Table {
   void add(std::vector<std::string> cells);
   std::string text() const;
   std::string markdown() const;
+  std::string html() const;  // a <table>
 
  private:
   std::vector<Column> columns_;

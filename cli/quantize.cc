@@ -86,12 +86,18 @@ void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
   only_for(options.sym.has_value(), options.sym.value_or(true) ? "--sym" : "--no-sym", packed);
   only_for(!options.format.empty(), "--format", packed || method == Method::kFp8);
   const bool calibrated = !options.calibration.texts.empty();
-  only_for(calibrated, "--calibration", options.scheme == "gptq");
+  const bool gptq = options.scheme == "gptq";
+  only_for(calibrated, "--calibration", gptq || method == Method::kAwq);
   require_calibration(options.calibration);
+  only_for(options.calibration.damp_percent.has_value(), "--damp-percent", gptq);
+  only_for(options.calibration.desc_act, "--desc-act", gptq);
+  only_for(options.calibration.static_groups, "--static-groups", gptq);
+  only_for(options.calibration.parity, "--parity", gptq);
   if (calibrated && options.format == "marlin") {
     throw UsageError(
-        "--calibration does not go with --format marlin: quantize to gptq, then convert --to "
-        "gptq-marlin");
+        fmt::format("--calibration does not go with --format marlin: quantize to {}, then convert "
+                    "--to {}-marlin",
+                    gptq ? "gptq" : "gemm with --sym", options.scheme));
   }
 }
 
@@ -129,14 +135,14 @@ GptqConfig gptq_config(const QuantizeOptions& options) {
   return GptqConfig::from_json(config.to_json(), "");
 }
 
-QuantizationConfig awq_config(const QuantizeOptions& options) {
+AwqConfig awq_config(const QuantizeOptions& options) {
   AwqConfig config;
   config.bits = options.bits.value_or(config.bits);
   config.group_size = options.group_size.value_or(config.group_size);
   config.zero_point = !options.sym.value_or(options.format == "marlin");
   config.modules_to_not_convert = options.skip_modules;
   config.format = options.format.empty() ? "gemm" : options.format;
-  return read_quantization_config(config.to_json(), "");
+  return AwqConfig::from_json(config.to_json(), "");
 }
 
 QuantizationConfig hqq_config(const QuantizeOptions& options) {
@@ -198,12 +204,15 @@ ConversionReport quantize_calibrated(const QuantizeOptions& options,
                                      const CheckpointWriterOptions& writer, Progress* progress,
                                      nlohmann::ordered_json& details) {
   require_writable_destination(options.destination, writer);  // before the long part
+  const CalibrationOptions how = calibration_options(options.calibration, options.common);
   CalibratedModel calibrated =
-      calibrate_model(options.source, gptq_config(options),
-                      calibration_options(options.calibration, options.common), pool, progress);
+      method_of(options.scheme) == Method::kAwq
+          ? calibrate_model(options.source, awq_config(options), how, pool, progress)
+          : calibrate_model(options.source, gptq_config(options), how, pool, progress);
   report_calibration(calibrated, options.common);
   details = {{"calibration", calibration_json(calibrated)}};
-  const ChosenCodes chosen{std::move(calibrated.calibration.weights), options.calibration.texts};
+  const ChosenCodes chosen{std::move(calibrated.calibration.weights),
+                           std::move(calibrated.calibration.tensors), options.calibration.texts};
   return quantize_model(options.source, options.destination, *make_scheme(calibrated.config, ""),
                         *pool, writer, progress, &chosen);
 }
@@ -243,7 +252,7 @@ void add_quantize_command(CLI::App& app) {
   command->footer(
       "\nnf4 and fp4 are bitsandbytes' 4-bit types, int8 is LLM.int8(). gptq and awq are the "
       "formats of\n"
-      "these names, with codes rounded to nearest, or with --calibration chosen by GPTQ; rtn is\n"
+      "these names, with codes rounded to nearest, or with --calibration by the method; rtn is\n"
       "another name of gptq; eetq is int8 with float activations, hqq rounds with the best zero,\n"
       "group-int8 is FastChat's int8 per group, fp8 floats of 8 bits with a scale per block of\n"
       "128 x 128, as DeepSeek and Qwen publish them. Linear layers are quantized, the output\n"
@@ -254,7 +263,8 @@ void add_quantize_command(CLI::App& app) {
       "  nibble quantize model model-int8 --scheme int8 --llm-int8-skip-modules "
       "lm_head,down_proj\n"
       "  nibble quantize model model-gptq --scheme gptq --group-size 128 --calibration "
-      "texts.jsonl\n");
+      "texts.jsonl\n"
+      "  nibble quantize model model-awq --scheme awq --calibration texts.jsonl\n");
   command->add_option("source", options->source, "Model folder to read")->required();
   command->add_option("destination", options->destination, "Model folder to write")->required();
   command

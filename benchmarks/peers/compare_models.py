@@ -31,7 +31,8 @@ from turns import Driver, Turns, probe_of, take_turns
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-NIBBLE = {"plain": 16, "int8": 8, "LLM.int8()": 8, "nf4": 4, "nf4-double": 4}  # name: bits
+NIBBLE = {"plain": 16, "int8": 8, "LLM.int8()": 8, "nf4": 4, "nf4-double": 4, "nf4-a8": 4}  # bits
+WITH_HEAD = ["int8", "nf4"]  # also with a quantized output head, as llama.cpp's types have it
 LLAMA_CPP = {"f16": 16, "q8_0": 8, "q4_0": 4, "iq4_nl": 4, "q4_k_m": 4}
 TRANSFORMERS = {"f32": 16, "bf16": 16, "int8": 8, "nf4": 4}
 PROBES_AT_START = 10
@@ -55,9 +56,12 @@ def candidates_of(options):
     destination = models / options.model.resolve().name
     files = gguf_files(folder, destination, options.python, options.llamacpp, options.threads)
     threads = options.threads
+    schemes = dict(NIBBLE)
+    if not json.loads((folder / "config.json").read_text()).get("tie_word_embeddings", False):
+        schemes |= {f"{name}+head": NIBBLE[name] for name in WITH_HEAD}
     found = [Candidate("nibble", scheme, bits,
                        (options.nibble_bin / "model_samples", folder, scheme, threads))
-             for scheme, bits in NIBBLE.items()]
+             for scheme, bits in schemes.items()]
     found += [Candidate("llama.cpp", name.upper(), LLAMA_CPP[name],
                         (options.llamacpp, file, threads))
               for name, file in files.items()]

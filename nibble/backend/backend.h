@@ -45,6 +45,21 @@ struct LinearPart {
   Tensor& y;                     // [tokens, rows] float32
 };
 
+// One of several tensors whose heads turn by the same angles, as those of queries and keys do.
+struct RopePart {
+  const Tensor& x;  // [tokens, heads, head_dim] float32; parts differ in their heads alone
+  // [head_dim] float32: each head is normalized as rms_norm does before it turns. Undefined: not.
+  const Tensor& norm_weight;
+  Tensor& y;  // like x; may be x
+};
+
+// How row t of all parts turns: pair i by positions[t] * inv_freq[i].
+struct RopeAngles {
+  const Tensor& positions;         // [tokens] int32
+  const Tensor& inv_freq;          // [rotary_dim / 2] float32
+  float attention_scaling = 1.0f;  // of cosines and sines
+};
+
 // Rows [begin, begin + count) of a token batch belong to one sequence whose cache, with these rows
 // appended, is `length` long: row i sits at position length - count + i.
 struct AttentionSpan {
@@ -97,11 +112,15 @@ class Backend {
   // y = x / sqrt(mean(x^2) + eps) * weight over the last axis of x [.., width] (arXiv 1910.07467).
   virtual void rms_norm(Stream&, const Tensor& x, const Tensor& weight, float eps, Tensor& y) = 0;
 
-  // Rotates pairs (i, i + rotary_dim/2) of each head of x [tokens, heads, head_dim] by
-  // positions [tokens] int32 * inv_freq [rotary_dim/2], scaled by `attention_scaling`
-  // (arXiv 2104.09864 in the half-split form of Hugging Face); the rest of a head is copied.
-  virtual void rope(Stream&, const Tensor& x, const Tensor& positions, const Tensor& inv_freq,
-                    float attention_scaling, Tensor& y) = 0;
+  // sum = a + b, and y = rms_norm(sum): the residual connection and the norm behind it in one pass.
+  // a, b, sum and y [.., width].
+  virtual void add_rms_norm(Stream&, const Tensor& a, const Tensor& b, const Tensor& weight,
+                            float eps, Tensor& sum, Tensor& y) = 0;
+
+  // Rotates pairs (i, i + rotary_dim/2) of each head of the parts (arXiv 2104.09864 in the
+  // half-split form of Hugging Face); the rest of a head is copied. `eps` is that of the norms.
+  virtual void rope(Stream&, std::span<const RopePart> parts, const RopeAngles& angles,
+                    float eps) = 0;
 
   // Stores rows [begin, begin + count) of x [tokens, kv_heads, head_dim] float32 at positions
   // [at, at + count) of the cache, as its dtype has them.

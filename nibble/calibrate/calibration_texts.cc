@@ -9,6 +9,7 @@
 #include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
 #include "nibble/base/random.h"
+#include "nibble/io/json_list.h"
 #include "nibble/io/text_list.h"
 
 namespace nibble {
@@ -68,7 +69,7 @@ std::vector<std::vector<int32_t>> calibration_sequences(const std::filesystem::p
         .expected(fmt::format("at least 1 sample of at least {} tokens", kLeastTokens))
         .got(fmt::format("{} of {}", options.samples, options.seqlen));
   }
-  return is_text_list(file) ? sequences_of_list(file, tokenizer, options)
+  return is_json_list(file) ? sequences_of_list(file, tokenizer, options)
                             : windows_of_text(file, tokenizer, options);
 }
 

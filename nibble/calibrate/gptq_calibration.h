@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // GPTQ over a whole model: block by block, the inputs of each Linear are collected while the model
-// runs, its codes chosen, and what follows sees the outputs of the codes. The model is in memory,
-// with the hidden states of all sequences; Hessians exist for one input at a time.
+// runs, its codes chosen, and what follows sees the outputs of the codes. Hessians exist for one
+// input at a time.
 #pragma once
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <set>
 #include <span>
 #include <string>
@@ -16,6 +15,7 @@
 #include "nibble/backend/backend.h"
 #include "nibble/base/progress.h"
 #include "nibble/base/thread_pool.h"
+#include "nibble/calibrate/calibration.h"
 #include "nibble/models/model.h"
 #include "nibble/quant/gptq_solver.h"
 
@@ -29,22 +29,10 @@ struct GptqCalibrationOptions {
   Progress* progress = nullptr;   // counts modules
 };
 
-struct CalibratedModule {
-  std::string name;
-  double loss = 0;  // mean squared error of an output, over the tokens of the calibration
-  double damp_percent = 0;
-  int64_t tokens = 0;
-};
-
-struct GptqCalibration {
-  std::map<std::string, Weight> weights;  // by module
-  std::vector<CalibratedModule> modules;  // in the order of the forward pass
-};
-
 // Gives `model` the quantized weights, too: it runs as the quantized one does. Throws Error for
 // tokens out of the vocabulary and, naming the module, what solve_gptq() refuses.
-GptqCalibration calibrate_gptq(Model& model, Backend& backend, ThreadPool& pool,
-                               std::span<const std::vector<int32_t>> sequences,
-                               const GptqCalibrationOptions& options);
+Calibration calibrate_gptq(Model& model, Backend& backend, ThreadPool& pool,
+                           std::span<const std::vector<int32_t>> sequences,
+                           const GptqCalibrationOptions& options);
 
 }  // namespace nibble

@@ -93,7 +93,6 @@ double shortest(double value) { return std::stod(fmt::format("{}", static_cast<f
 Json llama3_scaling(const GgufFile& file, const GgufTensorInfo& table, double theta,
                     int64_t head_dim) {
   constexpr double kLow = 1.0, kHigh = 4.0, kOriginal = 8192.0;
-  std::vector<float> factors(static_cast<size_t>(head_dim / 2));
   if (table.shape != Shape{head_dim / 2}) {
     throw Error("wrong shape")
         .file(file.path())
@@ -101,6 +100,8 @@ Json llama3_scaling(const GgufFile& file, const GgufTensorInfo& table, double th
         .expected(to_string(Shape{head_dim / 2}))
         .got(to_string(table.shape));
   }
+  // Only now: a head size that nothing in the file backs must not be what is allocated.
+  std::vector<float> factors(static_cast<size_t>(head_dim / 2));
   file.decode_rows(table, 0, 1, factors);
   double factor = 1.0;
   for (const float f : factors) factor = std::max(factor, static_cast<double>(f));

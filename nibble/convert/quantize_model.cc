@@ -84,6 +84,15 @@ Json config_of(const Scheme& scheme, const std::map<std::string, ModuleInfo>& qu
   return to_json(leaving_plain(read_quantization_config(config, ""), misfits, packed));
 }
 
+Tensor plain_tensor(const Checkpoint& checkpoint, const std::string& name,
+                    const ChosenCodes* chosen) {
+  if (chosen) {
+    const auto found = chosen->tensors.find(name);
+    if (found != chosen->tensors.end()) return found->second;
+  }
+  return checkpoint.tensor(name);
+}
+
 }  // namespace
 
 ConversionReport quantize_model(const fs::path& source_folder, const fs::path& destination,
@@ -122,7 +131,7 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
       const auto found = to_quantize.find(name);
       if (found == to_quantize.end()) {
         if (source.repeated.contains(name)) return;
-        const Tensor tensor = checkpoint.tensor(name);
+        const Tensor tensor = plain_tensor(checkpoint, name, chosen);
         const bool cast = is_held(plain) && is_float(tensor.dtype()) && !is_old_buffer(name);
         conversion.write_cast(name, tensor, cast ? plain : tensor.dtype());
         return;

@@ -21,6 +21,7 @@ namespace nibble {
 // Codes that calibration has chosen.
 struct ChosenCodes {
   std::map<std::string, Weight> weights;  // by module
+  std::map<std::string, Tensor> tensors;  // plain ones that take the place of the model's, by name
   std::filesystem::path texts;            // that they were chosen by; a job that is resumed has it
 };
 
@@ -29,8 +30,8 @@ struct ChosenCodes {
 // generation_config.json are copied. Modules whose shape the packing cannot hold stay plain, and
 // the config says so; Error where it cannot, or where no module is left. Throws Error for a model
 // that is quantized already, for an unsupported architecture, for missing or mis-shaped weights and
-// non-finite values. With `chosen` its codes are saved, and modules that it does not have stay
-// plain.
+// non-finite values. With `chosen` its codes and tensors are saved, and modules that it does not
+// have stay plain.
 ConversionReport quantize_model(const std::filesystem::path& source,
                                 const std::filesystem::path& destination, const Scheme& scheme,
                                 ThreadPool& pool, CheckpointWriterOptions writer_options = {},

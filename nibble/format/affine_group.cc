@@ -92,13 +92,13 @@ void decode_affine_group(const AffineGroup& weight, int64_t row, int64_t col,
   const int64_t groups = weight.scales.dim(1), row_bytes = weight.codes.dim(1);
   const int64_t first_scale = row % weight.scales.dim(0) * groups;
   const uint8_t* codes = weight.codes.data<uint8_t>().data() + row * row_bytes;
-  const float* scales = weight.scales.data<float>().data() + first_scale;
-  const float* zeros = weight.zeros.data<float>().data() + first_scale;
   const int64_t size = weight.group_size, end = col + static_cast<int64_t>(out.size());
   const auto run = [&](int64_t stored, int64_t count, float* to) {
-    const int64_t group = stored / size;
-    decode_run(codes, weight.bits, stored, count, scales[group], zeros[group], weight.zero_form,
-               to);
+    const int64_t group = first_scale + stored / size;
+    float scale = 0.0f, zero = 0.0f;
+    read_floats(weight.scales, group, {&scale, 1});
+    read_floats(weight.zeros, group, {&zero, 1});
+    decode_run(codes, weight.bits, stored, count, scale, zero, weight.zero_form, to);
   };
   float* to = out.data();
   if (weight.positions.defined()) {

@@ -23,8 +23,8 @@ struct AffineGroup {
   // [rows, affine_row_bytes(cols, bits)] uint8: each row is a little-endian stream of bits, the
   // code of stored column k in bits [k * bits, (k + 1) * bits). Bits behind the last are not read.
   Tensor codes;
-  // [scale_rows, groups] float32, both. Row r of the matrix has row r % scale_rows: as many as
-  // there are rows, fewer where groups lie across rows (HQQ's axis 0).
+  // [scale_rows, groups], both float32, or both narrow (weight.h). Row r of the matrix has row
+  // r % scale_rows: as many as there are rows, fewer where groups lie across rows (HQQ's axis 0).
   Tensor scales, zeros;
   // [cols] int32, a permutation: the code of column c is stored column positions[c]. Undefined: c.
   // GPTQ's act-order stores columns sorted by group, so that groups are contiguous here, too.

@@ -30,7 +30,7 @@ struct CodeBlock {
   Tensor codes;     // [ceil(rows * cols / 2)] uint8
   Tensor codebook;  // [16] float32
   int64_t block_size = 64;
-  Tensor absmax;                       // [blocks] float32; undefined when nested
+  Tensor absmax;  // [blocks] float32, or narrow (weight.h); undefined when nested
   std::optional<NestedAbsmax> nested;  // the absmax, quantized
 };
 

@@ -140,9 +140,7 @@ void decode_absmax(const CodeBlock& weight, int64_t begin, std::span<float> out)
         .got(fmt::format("{} blocks from {}", count, begin));
   }
   if (!weight.nested) {
-    const auto absmax = weight.absmax.data<float>();
-    std::copy_n(absmax.begin() + begin, count, out.begin());
-    return;
+    return read_floats(weight.absmax, begin, out);
   }
   const NestedAbsmax& nested = *weight.nested;
   const auto codes = nested.codes.data<uint8_t>();

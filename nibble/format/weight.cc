@@ -36,6 +36,11 @@ void check_tensor(const char* part, const Tensor& tensor, DType dtype, const Sha
       .got(fmt::format("{} {}", torch_name(tensor.dtype()), to_string(tensor.shape())));
 }
 
+// That of a narrow tensor; of what may not be one, float32, which check_tensor() then asks for.
+DType scale_dtype_of(const Tensor& tensor) {
+  return tensor.defined() && is_weight_dtype(tensor.dtype()) ? tensor.dtype() : DType::kF32;
+}
+
 void check_block_size(const char* part, int64_t block_size) {
   if (block_size > 0) return;
   throw Error(fmt::format("{} is out of range", part))
@@ -145,7 +150,7 @@ Weight Weight::code_block(CodeBlock packed, int64_t rows, int64_t cols, DType dt
                  {block_count(blocks, nested.block_size)});
     check_tensor("nested codebook", nested.codebook, DType::kF32, {256});
   } else {
-    check_tensor("absmax", packed.absmax, DType::kF32, {blocks});
+    check_tensor("absmax", packed.absmax, scale_dtype_of(packed.absmax), {blocks});
   }
   Weight weight;
   weight.rows_ = rows;
@@ -181,8 +186,9 @@ Weight Weight::affine_group(AffineGroup packed, int64_t cols, DType dtype) {
         .got(std::to_string(scale_rows));
   }
   const Shape groups = {scale_rows, block_count(cols, packed.group_size)};
-  check_tensor("scale tensor", packed.scales, DType::kF32, groups);
-  check_tensor("zero tensor", packed.zeros, DType::kF32, groups);
+  const DType scale_dtype = scale_dtype_of(packed.scales);
+  check_tensor("scale tensor", packed.scales, scale_dtype, groups);
+  check_tensor("zero tensor", packed.zeros, scale_dtype, groups);
   if (packed.positions.defined()) {
     check_tensor("position tensor", packed.positions, DType::kI32, {cols});
     check_permutation(packed.positions.data<int32_t>());

@@ -46,6 +46,10 @@ class Weight {
   // kInt8 rounds a codebook's values to 255 steps, so what comes back is for computing, not for
   // saving. Throws Error for kInt8 of a dense weight.
   Weight with_activation_mode(ActivationMode mode) const;
+  // Absmax, or scales and zeros, in 16 bits where these hold every one of them exactly, as they do
+  // those of a weight that was bfloat16 or float16: a ninth of the bytes of NF4 are its float32
+  // absmax. Nested absmax stay. Decodes to the same numbers.
+  Weight with_narrow_scales() const;
 
   const Dense& as_dense() const { return std::get<Dense>(packed_); }
   const Int8Row& as_int8_row() const { return std::get<Int8Row>(packed_); }

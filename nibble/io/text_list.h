@@ -10,11 +10,8 @@
 
 namespace nibble {
 
-// True for .json and .jsonl, which hold lists of texts.
-bool is_text_list(const std::filesystem::path& file);
-
-// The first `limit` (0: all) texts of a .json list or of a .jsonl file with one value a line; each
-// value is a string or an object with the string "text". Throws Error with file and entry.
+// The first `limit` (0: all) texts of a list (io/json_list.h), each of them a string or an object
+// with the string "text". Throws Error with file and entry.
 std::vector<std::string> read_text_list(const std::filesystem::path& file, int64_t limit = 0);
 
 }  // namespace nibble

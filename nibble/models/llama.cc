@@ -13,6 +13,10 @@ namespace {
 
 constexpr const char* kHead = "lm_head";
 constexpr const char* kTable = "model.embed_tokens";
+constexpr const char* kInputNorm = "input_layernorm";
+constexpr const char* kPostAttentionNorm = "post_attention_layernorm";
+
+std::string block_prefix(int64_t index) { return fmt::format("model.layers.{}.", index); }
 
 }  // namespace
 
@@ -46,10 +50,9 @@ LlamaModel::Block LlamaModel::make_block(const ModelConfig& config, const Weight
 
   Block block;
   const int64_t hidden = config.hidden_size;
-  block.input_norm = RmsNorm(loader, "input_layernorm", hidden, config.rms_norm_eps);
+  block.input_norm = RmsNorm(loader, kInputNorm, hidden, config.rms_norm_eps);
   block.attention = Attention(loader.sub("self_attn"), options);
-  block.post_attention_norm =
-      RmsNorm(loader, "post_attention_layernorm", hidden, config.rms_norm_eps);
+  block.post_attention_norm = RmsNorm(loader, kPostAttentionNorm, hidden, config.rms_norm_eps);
   block.mlp = GatedMlp(loader.sub("mlp"), hidden, config.intermediate_size, config.mlp_bias);
   return block;
 }
@@ -78,9 +81,8 @@ Tensor LlamaModel::block(Context& ctx, int64_t index, const Tensor& hidden, cons
   const Block& b = blocks_[static_cast<size_t>(index)];
   const Tensor mixed =
       b.attention.forward(ctx, index, b.input_norm.forward(ctx, hidden), batch, rotary_, cache);
-  const Tensor attended = add(ctx, hidden, mixed);
-  const Tensor fed = b.mlp.forward(ctx, b.post_attention_norm.forward(ctx, attended));
-  return add(ctx, attended, fed);
+  const NormedSum attended = b.post_attention_norm.forward(ctx, hidden, mixed);
+  return add(ctx, attended.sum, b.mlp.forward(ctx, attended.normed));
 }
 
 Tensor LlamaModel::head(Context& ctx, const Tensor& hidden) const {
@@ -90,7 +92,7 @@ Tensor LlamaModel::head(Context& ctx, const Tensor& hidden) const {
 template <typename Self, typename F>
 void LlamaModel::visit_linears(Self& self, const F& f) {
   for (size_t i = 0; i < self.blocks_.size(); ++i) {
-    const std::string prefix = fmt::format("model.layers.{}.", i);
+    const std::string prefix = block_prefix(static_cast<int64_t>(i));
     const auto with = [&](const char* part) {
       return [&f, path = prefix + part](const char* name, auto& linear) {
         f(path + '.' + name, linear);
@@ -108,6 +110,27 @@ void LlamaModel::visit(const std::function<void(const std::string& path, const L
 
 void LlamaModel::visit(const std::function<void(const std::string& path, Linear&)>& f) {
   visit_linears(*this, f);
+}
+
+// Values are mixed by numbers that do not depend on them, and silu(gate) multiplies up.
+std::vector<ScaleGroup> LlamaModel::scale_groups(int64_t block) const {
+  const std::string at = block_prefix(block), attention = at + "self_attn.", mlp = at + "mlp.";
+  return {{at + kInputNorm,
+           {{attention + "q_proj", false}, {attention + "k_proj", false}, {attention + "v_proj"}}},
+          {attention + "v_proj",
+           {{attention + "o_proj"}},
+           config().head_dim,
+           config().num_attention_heads / config().num_key_value_heads},
+          {at + kPostAttentionNorm, {{mlp + "gate_proj"}, {mlp + "up_proj"}}},
+          {mlp + "up_proj", {{mlp + "down_proj"}}}};
+}
+
+void LlamaModel::visit_norms(const std::function<void(const std::string& path, RmsNorm&)>& f) {
+  for (int64_t i = 0; i < block_count(); ++i) {
+    Block& block = blocks_[static_cast<size_t>(i)];
+    f(block_prefix(i) + kInputNorm, block.input_norm);
+    f(block_prefix(i) + kPostAttentionNorm, block.post_attention_norm);
+  }
 }
 
 }  // namespace nibble

@@ -27,6 +27,8 @@ class LlamaModel final : public Model {
   Tensor head(Context& ctx, const Tensor& hidden) const override;
   void visit(const std::function<void(const std::string& path, const Linear&)>& f) const override;
   void visit(const std::function<void(const std::string& path, Linear&)>& f) override;
+  std::vector<ScaleGroup> scale_groups(int64_t block) const override;
+  void visit_norms(const std::function<void(const std::string& path, RmsNorm&)>& f) override;
 
  private:
   struct Block {

@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "nibble/models/config.h"
+#include "nibble/models/scale_group.h"
 #include "nibble/nn/kv_cache.h"
 #include "nibble/nn/linear.h"
+#include "nibble/nn/norm.h"
 #include "nibble/nn/weight_loader.h"
 
 namespace nibble {
@@ -52,6 +54,11 @@ class Model {
   virtual void visit(
       const std::function<void(const std::string& path, const Linear&)>& f) const = 0;
   virtual void visit(const std::function<void(const std::string& path, Linear&)>& f) = 0;
+
+  // The groups of a block, in the order of the forward pass: every Linear of it consumes in one.
+  virtual std::vector<ScaleGroup> scale_groups(int64_t block) const = 0;
+  // Every norm that absorbs, with its full path.
+  virtual void visit_norms(const std::function<void(const std::string& path, RmsNorm&)>& f) = 0;
 
  protected:
   explicit Model(ModelConfig config);

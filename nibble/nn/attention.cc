@@ -27,20 +27,14 @@ Tensor Attention::forward(Context& ctx, int64_t layer, const Tensor& x, const To
   const Shape per_head{tokens, options_.heads, options_.head_dim};
   const Shape per_kv_head{tokens, options_.kv_heads, options_.head_dim};
   const std::vector<Tensor> qkv = Linear::forward(ctx, x, {&q_, &k_, &v_});
-  Tensor query = qkv[0].reshape(per_head);
-  Tensor key = qkv[1].reshape(per_kv_head);
-  const Tensor value = qkv[2].reshape(per_kv_head);
-  if (options_.qk_norm) {
-    query = q_norm_.forward(ctx, query);
-    key = k_norm_.forward(ctx, key);
-  }
-  const BatchPositions positions = rotary.place(ctx, batch, cache);
-  query = rotary.forward(ctx, query, positions);
-  key = rotary.forward(ctx, key, positions);
-
-  const std::vector<AttentionSpan> spans = cache.append(ctx, layer, batch, key, value);
+  const RopeInput query_and_key[] = {{qkv[0].reshape(per_head), q_norm_.weight()},
+                                     {qkv[1].reshape(per_kv_head), k_norm_.weight()}};
+  const std::vector<Tensor> placed =
+      rotary.forward(ctx, query_and_key, options_.norm_eps, rotary.place(ctx, batch, cache));
+  const std::vector<AttentionSpan> spans =
+      cache.append(ctx, layer, batch, placed[1], qkv[2].reshape(per_kv_head));
   const float scale = 1.0f / std::sqrt(static_cast<float>(options_.head_dim));
-  const Tensor mixed = attention(ctx, query, spans, scale, options_.sliding_window);
+  const Tensor mixed = attention(ctx, placed[0], spans, scale, options_.sliding_window);
   return o_.forward(ctx, mixed.reshape({tokens, options_.heads * options_.head_dim}));
 }
 

@@ -5,6 +5,7 @@
 
 #include <initializer_list>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "nibble/nn/weight_loader.h"
@@ -30,6 +31,7 @@ class Linear {
   // Another one of the same shape, for instance with codes that calibration has chosen.
   void set_weight(std::shared_ptr<const PreparedWeight> weight);
   const Tensor& bias() const { return bias_; }
+  void set_bias(Tensor bias) { bias_ = std::move(bias); }
 
  private:
   std::shared_ptr<const PreparedWeight> weight_;

@@ -35,9 +35,14 @@ BatchPositions RotaryEmbedding::place(Context& ctx, const TokenBatch& batch,
   return result;
 }
 
-Tensor RotaryEmbedding::forward(Context& ctx, const Tensor& x, const BatchPositions& batch) const {
-  return rope(ctx, x, batch.positions, ctx.backend.upload(ctx.stream, inv_freq_),
-              attention_scaling_, batch.stretched);
+std::vector<Tensor> RotaryEmbedding::forward(Context& ctx, std::span<const RopeInput> inputs,
+                                             float norm_eps, const BatchPositions& batch) const {
+  return rope(ctx, inputs,
+              {.positions = batch.positions,
+               .inv_freq = ctx.backend.upload(ctx.stream, inv_freq_),
+               .attention_scaling = attention_scaling_,
+               .norm_eps = norm_eps,
+               .others = batch.stretched});
 }
 
 }  // namespace nibble

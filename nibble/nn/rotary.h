@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "nibble/nn/kv_cache.h"
@@ -27,8 +28,9 @@ class RotaryEmbedding {
   // Before the cache advances past the batch.
   BatchPositions place(Context& ctx, const TokenBatch& batch, const KvCache& cache) const;
 
-  // x [tokens, heads, head_dim] -> like x.
-  Tensor forward(Context& ctx, const Tensor& x, const BatchPositions& batch) const;
+  // Like the inputs; `norm_eps` is that of the norms before, where inputs have one.
+  std::vector<Tensor> forward(Context& ctx, std::span<const RopeInput> inputs, float norm_eps,
+                              const BatchPositions& batch) const;
 
  private:
   RopeConfig config_;

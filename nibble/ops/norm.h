@@ -11,4 +11,12 @@ namespace nibble {
 // float32 -> like x.
 Tensor rms_norm(Context& ctx, const Tensor& x, const Tensor& weight, float eps);
 
+struct NormedSum {
+  Tensor sum, normed;  // a + b, and rms_norm of it
+};
+
+// The residual connection and the norm behind it, in one pass: a and b [.., width], both float32.
+NormedSum add_rms_norm(Context& ctx, const Tensor& a, const Tensor& b, const Tensor& weight,
+                       float eps);
+
 }  // namespace nibble

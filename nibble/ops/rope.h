@@ -44,9 +44,22 @@ struct RopeRange {
   Tensor inv_freq;  // [rotary_dim / 2], as long as the other rows'
 };
 
-// x [tokens, heads, head_dim], positions [tokens] int32, inv_freq [rotary_dim / 2] -> like x.
-// `others` are disjoint ranges in ascending order.
-Tensor rope(Context& ctx, const Tensor& x, const Tensor& positions, const Tensor& inv_freq,
-            float attention_scaling, std::span<const RopeRange> others = {});
+struct RopeInput {
+  Tensor x;            // [tokens, heads, head_dim] float32; inputs differ in their heads alone
+  Tensor norm_weight;  // [head_dim] float32: of the norm of each head before it turns; or undefined
+};
+
+struct RopeOptions {
+  Tensor positions;  // [tokens] int32
+  Tensor inv_freq;   // [rotary_dim / 2] float32
+  float attention_scaling = 1.0f;
+  float norm_eps = 0.0f;
+  std::span<const RopeRange> others = {};  // disjoint, in ascending order
+};
+
+// The inputs, normed where they have a weight for that, with each pair of a head turned by its
+// angle.
+std::vector<Tensor> rope(Context& ctx, std::span<const RopeInput> inputs,
+                         const RopeOptions& options);
 
 }  // namespace nibble

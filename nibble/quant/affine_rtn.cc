@@ -9,6 +9,7 @@
 
 #include "nibble/base/error.h"
 #include "nibble/base/half.h"
+#include "nibble/base/vectorize.h"
 #include "nibble/quant/dense_input.h"
 #include "nibble/quant/row_tasks.h"
 
@@ -26,6 +27,15 @@ float rounded_to(float value, DType dtype) {
   }
 }
 
+// As encode_affine() and decode_affine_group() do.
+NIBBLE_VECTORIZED void round_on_grid(float* values, int64_t count, AffineGrid grid, float last) {
+  for (int64_t i = 0; i < count; ++i) {
+    const float code = std::nearbyint(values[i] / grid.scale) + grid.zero;
+    const float clamped = code < 0.0f ? 0.0f : code > last ? last : code;
+    values[i] = grid.scale * (clamped - grid.zero);
+  }
+}
+
 }  // namespace
 
 AffineGrid grid_of(std::span<const float> group, const RtnOptions& options) {
@@ -40,6 +50,20 @@ AffineGrid grid_of(std::span<const float> group, const RtnOptions& options) {
     grid.zero = std::clamp(std::nearbyint(-low / grid.scale), 0.0f, last);
   }
   return grid;
+}
+
+void round_row(std::span<float> row, const RtnOptions& options) {
+  const auto last = static_cast<float>((1 << options.bits) - 1);
+  const auto width = static_cast<size_t>(options.group_size);
+  for (size_t first = 0; first < row.size(); first += width) {
+    const auto group = row.subspan(first, std::min(width, row.size() - first));
+    const AffineGrid grid = grid_of(group, options);
+    if (grid.scale > 0.0f) {
+      round_on_grid(group.data(), static_cast<int64_t>(group.size()), grid, last);
+    } else {
+      std::ranges::fill(group, 0.0f);
+    }
+  }
 }
 
 void check_scales(std::span<const float> scales, const Tensor& dense, DType scale_dtype) {

@@ -33,6 +33,9 @@ struct AffineGrid {
 // The range always holds 0, so that 0 has a code and the zero is one. `group` is not empty.
 AffineGrid grid_of(std::span<const float> group, const RtnOptions& options);
 
+// Each weight of a row as its code decodes, without making the code.
+void round_row(std::span<float> row, const RtnOptions& options);
+
 // Throws Error where a scale is not finite: the weights were not, or scale_dtype is too narrow.
 void check_scales(std::span<const float> scales, const Tensor& dense, DType scale_dtype);
 

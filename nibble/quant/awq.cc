@@ -87,24 +87,32 @@ AwqScheme::AwqScheme(AwqConfig config)
   if (skip_) skip_->emplace_back("lm_head");
 }
 
-Weight AwqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
+RtnOptions AwqScheme::grid_options(int64_t cols) const {
   RtnOptions options;
   options.bits = kAwqBits;
-  options.group_size = resolved_group_size(config_.group_size, dense.defined() ? dense.dim(-1) : 0);
+  options.group_size = resolved_group_size(config_.group_size, cols);
   options.sym = !config_.zero_point || packing_ == Packing::kMarlin;
   options.scale = options.sym ? awq_symmetric_scale : awq_scale;
-  return round_to_nearest(dense, pool, options);
+  return options;
+}
+
+Weight AwqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
+  return round_to_nearest(dense, pool, grid_options(dense.defined() ? dense.dim(-1) : 0));
+}
+
+bool AwqScheme::fills_words(int64_t rows, int64_t cols) const {
+  if (packing_ == Packing::kMarlin) return fits_marlin(rows, cols);
+  if (packing_ == Packing::kFast) return rows % 4 == 0 && cols % 64 == 0;
+  return rows % 8 == 0 && cols % 8 == 0;
 }
 
 std::optional<std::string> AwqScheme::misfit(int64_t rows, int64_t cols) const {
-  if (packing_ == Packing::kMarlin) {
-    return fits_marlin(rows, cols) ? std::nullopt : std::optional<std::string>(kMarlinShapes);
-  }
   const char* wanted = misfit_of_groups(rows, cols, resolved_group_size(config_.group_size, cols));
   return wanted ? std::optional<std::string>(wanted) : std::nullopt;
 }
 
 const char* AwqScheme::misfit_of_groups(int64_t rows, int64_t cols, int64_t group_size) const {
+  if (packing_ == Packing::kMarlin) return fits_marlin(rows, cols) ? nullptr : kMarlinShapes;
   if (packing_ == Packing::kGemm) return rows % 8 == 0 ? nullptr : "a multiple of 8 rows";
   if (cols % group_size != 0) return "whole groups";
   if (awq_padded_groups(1, group_size) == 0) return "a group size of 32, 64, or 128 and more";

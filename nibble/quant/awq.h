@@ -6,6 +6,7 @@
 // columns that makes the method; codes of that are handed to save() in a Weight.
 #pragma once
 
+#include "nibble/quant/affine_rtn.h"
 #include "nibble/quant/awq_config.h"
 #include "nibble/quant/scheme.h"
 
@@ -21,6 +22,15 @@ class AwqScheme final : public Scheme {
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
 
   std::optional<std::string> misfit(int64_t rows, int64_t cols) const override;
+
+  // What a matrix in groups of `group_size` would have to be to fit the packing, or nullptr.
+  const char* misfit_of_groups(int64_t rows, int64_t cols, int64_t group_size) const;
+
+  // Whether both sides of a matrix fill the words of the packing, as all its readers want them.
+  bool fills_words(int64_t rows, int64_t cols) const;
+
+  // The grid of a matrix with `cols` columns, for algorithms that choose its codes otherwise.
+  RtnOptions grid_options(int64_t cols) const;
 
   // Zeros of gemv_fast stay what they are in the file, numbers that are added.
   Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
@@ -38,9 +48,6 @@ class AwqScheme final : public Scheme {
  private:
   enum class Packing : uint8_t { kGemm, kGemv, kFast, kMarlin };
   static Packing packing_of(const std::string& format);
-
-  // The same for a weight that has groups of its own; not for Marlin.
-  const char* misfit_of_groups(int64_t rows, int64_t cols, int64_t group_size) const;
 
   AwqConfig config_;
   Packing packing_;

@@ -2,6 +2,7 @@
 #include "nibble/quant/hessian.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "nibble/base/error.h"
 #include "nibble/base/vectorize.h"
@@ -22,7 +23,10 @@ NIBBLE_VECTORIZED void add_two(float* sums, const float* x, float a, const float
 
 }  // namespace
 
-Hessian::Hessian(int64_t cols) : cols_(cols), sums_(static_cast<size_t>(cols * cols)) {}
+Hessian::Hessian(int64_t cols)
+    : cols_(cols),
+      sums_(static_cast<size_t>(cols * cols)),
+      magnitudes_(static_cast<size_t>(cols)) {}
 
 void Hessian::add(const Tensor& x, ThreadPool& pool) {
   if (x.rank() != 2 || x.dim(1) != cols_) {
@@ -34,6 +38,11 @@ void Hessian::add(const Tensor& x, ThreadPool& pool) {
   const float* values = x.data<float>().data();
   const std::vector<float> nothing(static_cast<size_t>(cols_));  // beside an odd last token
   pool.parallel_for(cols_, kHessianRows, [&](int64_t begin, int64_t end) {
+    for (int64_t t = 0; t < tokens; ++t) {
+      for (int64_t i = begin; i < end; ++i) {
+        magnitudes_[static_cast<size_t>(i)] += std::fabs(values[t * cols_ + i]);
+      }
+    }
     std::vector<float> partial(static_cast<size_t>(cols_ * (end - begin)));
     for (int64_t first = 0; first < tokens; first += kTokensInFloat) {
       const int64_t last = std::min(tokens, first + kTokensInFloat);
@@ -61,6 +70,10 @@ double Hessian::at(int64_t i, int64_t j) const {
   const int64_t place = std::min(i, j) * cols_ + std::max(i, j);
   return 2.0 * sums_[static_cast<size_t>(place)] /
          static_cast<double>(std::max<int64_t>(1, tokens_));
+}
+
+double Hessian::mean_magnitude(int64_t i) const {
+  return magnitudes_[static_cast<size_t>(i)] / static_cast<double>(std::max<int64_t>(1, tokens_));
 }
 
 }  // namespace nibble

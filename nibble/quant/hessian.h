@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What calibration remembers of the inputs of a Linear: the sum of x xᵀ over its tokens, the
-// Hessian of the squared error of its outputs but for a factor.
+// Hessian of the squared error of its outputs but for a factor, and how large each input is.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +24,13 @@ class Hessian {
   int64_t tokens() const { return tokens_; }
   // 2 / tokens * sum of x_i x_j.
   double at(int64_t i, int64_t j) const;
+  // Mean of |x_i|.
+  double mean_magnitude(int64_t i) const;
 
  private:
   int64_t cols_, tokens_ = 0;
-  std::vector<double> sums_;  // [cols, cols], the upper triangle
+  std::vector<double> sums_;        // [cols, cols], the upper triangle
+  std::vector<double> magnitudes_;  // [cols], sums of |x_i|
 };
 
 }  // namespace nibble

@@ -16,8 +16,8 @@ namespace {
 // The library's settings. Its kappa, by which beta would grow, has no effect there.
 constexpr float kNorm = 0.7f, kBeta = 10.0f;
 constexpr int kIterations = 20;
-constexpr float kSmallestRange = 1e-4f;  // below it the steps are as wide as 1
-constexpr float kMostSteps = 2e4f;       // per unit: scales must not vanish in float16
+constexpr float kSmallestRange = 1e-4f;    // below it the steps are as wide as 1
+constexpr float kMostStepsPerUnit = 2e4f;  // scales must not vanish in float16
 constexpr int64_t kHqqElementsPerTask = 16 << 10;
 
 // All groups of a matrix, by number: the steps per unit (the inverse of the scale) and the zero.
@@ -46,7 +46,7 @@ void set_range(Problem& problem, int64_t group, bool round_zero) {
   const float range = high - low;
   // In two roundings, as torch divides a number by a tensor: ties of the first codes depend on it.
   const float quotient = problem.last * (1.0f / range);
-  const float steps = range <= kSmallestRange ? 1.0f : std::min(quotient, kMostSteps);
+  const float steps = range <= kSmallestRange ? 1.0f : std::min(quotient, kMostStepsPerUnit);
   const float zero = -low * steps;
   problem.steps[static_cast<size_t>(group)] = steps;
   problem.zeros[static_cast<size_t>(group)] = round_zero ? std::nearbyint(zero) : zero;

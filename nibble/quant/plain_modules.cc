@@ -87,10 +87,17 @@ struct PlainModules {
     for (std::string& tag : names_by(hqq_tag, plain)) config.skip_modules.push_back(std::move(tag));
   }
 
+  // An entry is also the end of a path: the name of all of a kind, unless some of them are packed.
   void name_in(AwqConfig& config) const {
     if (!config.modules_to_not_convert) config.modules_to_not_convert.emplace();
-    config.modules_to_not_convert->insert(config.modules_to_not_convert->end(), plain.begin(),
-                                          plain.end());
+    std::vector<std::string>& kept = *config.modules_to_not_convert;
+    for (const std::string& path : plain) {
+      std::string name = name_in_block(path);
+      if (std::ranges::any_of(packed, [&](const auto& other) { return other.ends_with(name); })) {
+        name = path;
+      }
+      if (std::ranges::find(kept, name) == kept.end()) kept.push_back(std::move(name));
+    }
   }
 
   void name_in(Fp8Config& config) const { add_to(config.modules_to_not_convert); }

@@ -97,6 +97,9 @@ class Tensor {
 // float32 as torch does. Throws Error for other dtypes.
 Tensor to_dtype(const Tensor& tensor, DType dtype);
 
+// Elements [begin, begin + out.size()), which are there, of a float32, float16 or bfloat16 tensor.
+void read_floats(const Tensor& tensor, int64_t begin, std::span<float> out);
+
 template <typename T>
 Tensor Tensor::from(const std::vector<T>& values, Shape shape) {
   Tensor tensor = empty(DTypeOf<T>::value, std::move(shape));

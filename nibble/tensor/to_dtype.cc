@@ -106,4 +106,18 @@ Tensor to_dtype(const Tensor& tensor, DType dtype) {
   return out;
 }
 
+void read_floats(const Tensor& tensor, int64_t begin, std::span<float> out) {
+  const auto convert_part = [&](auto elements) {
+    convert(elements.subspan(static_cast<size_t>(begin), out.size()), out);
+  };
+  switch (tensor.dtype()) {
+    case DType::kF16:
+      return convert_part(tensor.data<fp16>());
+    case DType::kBF16:
+      return convert_part(tensor.data<bf16>());
+    default:
+      return convert_part(tensor.data<float>());
+  }
+}
+
 }  // namespace nibble

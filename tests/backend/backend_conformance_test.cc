@@ -78,7 +78,9 @@ TEST_P(BackendConformance, Rope) {
     check(
         x.shape(),
         [&](Backend& backend, Tensor& y) {
-          backend.rope(stream_, x, positions, inv_freq, 1.25f, y);
+          const Tensor no_norm;
+          const RopePart part{x, no_norm, y};
+          backend.rope(stream_, {&part, 1}, {positions, inv_freq, 1.25f}, 0.0f);
         },
         kOne, 30 * kRounding);
     if (HasFatalFailure()) return;
@@ -89,11 +91,68 @@ TEST_P(BackendConformance, RopeInPlace) {
   Random random(13);
   Tensor x = random_tensor(random, {4, 3, 24});
   const Tensor positions = Tensor::from<int32_t>({0, 1, 2, 100}, {4});
-  const Tensor inv_freq = random_tensor(random, {9});
-  Tensor y = Tensor::empty(DType::kF32, x.shape());
-  cpu_->rope(stream_, x, positions, inv_freq, 1.0f, y);
-  cpu_->rope(stream_, x, positions, inv_freq, 1.0f, x);
-  expect_same_bits(x, y);
+  const Tensor inv_freq = random_tensor(random, {9}), weight = random_tensor(random, {24}), none;
+  for (const Tensor& norm : {none, weight}) {
+    Tensor y = Tensor::empty(DType::kF32, x.shape());
+    const RopePart out_of_place{x, norm, y}, in_place{x, norm, x};
+    cpu_->rope(stream_, {&out_of_place, 1}, {positions, inv_freq}, 1e-5f);
+    cpu_->rope(stream_, {&in_place, 1}, {positions, inv_freq}, 1e-5f);
+    expect_same_bits(x, y);
+  }
+}
+
+// What runs together is what runs one after the other, to the last bit.
+TEST_P(BackendConformance, RopeOfSeveralPartsWithNorms) {
+  Random random(14);
+  for (const int64_t head_dim : {2, 10, 64, 128}) {
+    for (const int64_t tokens : {1, 5, 40}) {
+      SCOPED_TRACE(fmt::format("{} tokens, heads of {}", tokens, head_dim));
+      const Tensor q = random_tensor(random, {tokens, 6, head_dim});
+      const Tensor k = random_tensor(random, {tokens, 2, head_dim});
+      const Tensor weight = random_tensor(random, {head_dim}), none;
+      const Tensor inv_freq = random_tensor(random, {head_dim / 2});
+      Tensor positions = Tensor::empty(DType::kI32, {tokens});
+      for (int32_t& at : positions.mutable_data<int32_t>()) {
+        at = static_cast<int32_t>(random.next() % 5000);
+      }
+      for (Backend* backend : {cpu_.get(), reference_.get()}) {
+        Tensor together[] = {Tensor::empty(DType::kF32, q.shape()),
+                             Tensor::empty(DType::kF32, k.shape())};
+        const RopePart parts[] = {{q, weight, together[0]}, {k, none, together[1]}};
+        backend->rope(stream_, parts, {positions, inv_freq, 0.5f}, 1e-3f);
+        Tensor normed = Tensor::empty(DType::kF32, q.shape());
+        backend->rms_norm(stream_, q, weight, 1e-3f, normed);
+        Tensor alone[] = {Tensor::empty(DType::kF32, q.shape()),
+                          Tensor::empty(DType::kF32, k.shape())};
+        const RopePart first{normed, none, alone[0]}, second{k, none, alone[1]};
+        backend->rope(stream_, {&first, 1}, {positions, inv_freq, 0.5f}, 0.0f);
+        backend->rope(stream_, {&second, 1}, {positions, inv_freq, 0.5f}, 0.0f);
+        expect_same_bits(together[0], alone[0]);
+        expect_same_bits(together[1], alone[1]);
+      }
+    }
+  }
+}
+
+TEST_P(BackendConformance, AddRmsNormIsBoth) {
+  Random random(15);
+  for (const int64_t width : {1, 5, 33, 576}) {
+    for (const int64_t rows : {0, 1, 7, 64}) {
+      SCOPED_TRACE(fmt::format("[{}, {}]", rows, width));
+      const Tensor a = random_tensor(random, {rows, width}),
+                   b = random_tensor(random, {rows, width});
+      const Tensor weight = random_tensor(random, {width});
+      const auto empty = [&] { return Tensor::empty(DType::kF32, {rows, width}); };
+      for (Backend* backend : {cpu_.get(), reference_.get()}) {
+        Tensor sum = empty(), normed = empty(), added = empty(), alone = empty();
+        backend->add_rms_norm(stream_, a, b, weight, 1e-5f, sum, normed);
+        backend->add(stream_, a, b, added);
+        backend->rms_norm(stream_, added, weight, 1e-5f, alone);
+        expect_same_bits(sum, added);
+        expect_same_bits(normed, alone);
+      }
+    }
+  }
 }
 
 TEST_P(BackendConformance, ElementWise) {

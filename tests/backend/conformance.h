@@ -117,6 +117,23 @@ inline Weight float8_weight(Random& random, int64_t rows, int64_t cols, DType dt
       DType::kBF16);
 }
 
+// The weight with its absmax, or scales and zeros, rounded to a 16-bit dtype, so that backends may
+// keep them in it.
+inline Weight with_scales_of(const Weight& weight, DType dtype) {
+  const auto rounded = [&](const Tensor& tensor) {
+    return to_dtype(to_dtype(tensor, dtype), DType::kF32);
+  };
+  if (weight.layout() == Layout::kCodeBlock) {
+    CodeBlock packed = weight.as_code_block();
+    packed.absmax = rounded(packed.absmax);
+    return Weight::code_block(packed, weight.rows(), weight.cols(), weight.dtype());
+  }
+  AffineGroup packed = weight.as_affine_group();
+  packed.scales = rounded(packed.scales);
+  packed.zeros = rounded(packed.zeros);
+  return Weight::affine_group(packed, weight.cols(), weight.dtype());
+}
+
 // |got - want| <= tolerance * magnitude + floor for each element, where `magnitude` has the shape
 // of the result or one element for all.
 inline void expect_close(const Tensor& got, const Tensor& want, const Tensor& magnitude,

@@ -36,16 +36,30 @@ std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) 
   list.push_back({"nf4 nested", code_block_weight(random, rows, cols, QuantType::kNf4, 64, true)});
   list.push_back({"fp4", code_block_weight(random, rows, cols, QuantType::kFp4, 64, false)});
   list.push_back({"fp4 nested", code_block_weight(random, rows, cols, QuantType::kFp4, 128, true)});
-  for (const int64_t bits : {2, 3, 4, 5, 8}) {
+  for (const int64_t bits : {1, 2, 3, 4, 5, 6, 7, 8}) {
     list.push_back({fmt::format("affine, {} bits", bits),
                     affine_weight(random, rows, cols, bits, bits == 5 ? 48 : 32)});
   }
+  list.push_back({"affine, groups of 37", affine_weight(random, rows, cols, 3, 37)});
+  list.push_back({"affine, one group", affine_weight(random, rows, cols, 8, int64_t{1} << 62)});
+  list.push_back({"affine, 3 bits, act-order",
+                  affine_weight(random, rows, cols, 3, 16, ZeroForm::kSubtracted, true)});
   list.push_back(
       {"affine, zeros added", affine_weight(random, rows, cols, 4, 128, ZeroForm::kAdded)});
   list.push_back(
       {"affine, act-order", affine_weight(random, rows, cols, 4, 32, ZeroForm::kSubtracted, true)});
   list.push_back({"float8_e4m3fn", float8_weight(random, rows, cols, DType::kF8E4M3, 3, 48)});
   list.push_back({"float8_e5m2", float8_weight(random, rows, cols, DType::kF8E5M2, 1, cols)});
+  for (const DType dtype : {DType::kF16, DType::kBF16}) {
+    for (const int64_t size : {int64_t{32}, int64_t{64}, int64_t{192}}) {
+      const Weight nf4 = code_block_weight(random, rows, cols, QuantType::kNf4, size, false);
+      list.push_back({fmt::format("nf4 blocks of {}, absmax {}", size, torch_name(dtype)),
+                      with_scales_of(nf4, dtype)});
+      const ZeroForm form = dtype == DType::kF16 ? ZeroForm::kSubtracted : ZeroForm::kAdded;
+      list.push_back({fmt::format("affine groups of {}, scales {}", size, torch_name(dtype)),
+                      with_scales_of(affine_weight(random, rows, cols, 4, size, form), dtype)});
+    }
+  }
   for (size_t i = list.size(); i-- > 0;) {
     const Layout layout = list[i].weight.layout();
     if (layout == Layout::kDense || layout == Layout::kInt8Row) continue;

@@ -10,6 +10,7 @@
 #include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
 #include "nibble/base/random.h"
+#include "nibble/calibrate/gptq_calibration.h"
 #include "nibble/models/open_model.h"
 #include "nibble/quant/gptq.h"
 #include "tests/generate/tiny_model.h"
@@ -36,15 +37,22 @@ class CalibrateModelTest : public ::testing::Test {
     config_.format = "gptq_v2";
     config_.group_size = 32;
     config_.sym = false;
+    awq_.format = "gemm";
+    awq_.group_size = 32;
   }
 
   CalibratedModel calibrate(int threads = 2) {
     return calibrate_model(model_, config_, options_, std::make_shared<ThreadPool>(threads));
   }
 
+  CalibratedModel calibrate_awq_model() {
+    return calibrate_model(model_, awq_, options_, std::make_shared<ThreadPool>(2));
+  }
+
   testing::ScratchFolder folder_;
   const std::filesystem::path model_ = folder_ / "model";
   GptqConfig config_;
+  AwqConfig awq_;
   CalibrationOptions options_;
 };
 
@@ -54,8 +62,8 @@ TEST_F(CalibrateModelTest, ChoosesCodesOfAllLinearsOfAllBlocksInTheirOrder) {
   EXPECT_EQ(result.calibration.modules.front().name, "model.layers.0.self_attn.q_proj");
   EXPECT_EQ(result.calibration.modules.back().name, "model.layers.1.mlp.down_proj");
   EXPECT_TRUE(result.plain.empty());
-  EXPECT_FALSE(result.config.modules_in_block_to_quantize);
-  const auto& record = result.config.meta.at("calibration");
+  EXPECT_FALSE(std::get<GptqConfig>(result.config).modules_in_block_to_quantize);
+  const auto& record = std::get<GptqConfig>(result.config).meta.at("calibration");
   EXPECT_EQ(record.at("texts"), "texts.json");
   EXPECT_EQ(record.at("samples"), 6);
   EXPECT_EQ(record.at("seqlen"), 128);  // the model's context
@@ -86,7 +94,43 @@ TEST_F(CalibrateModelTest, ModulesThatFillNoWordsStayPlainAndAreNamed) {
   EXPECT_EQ(result.calibration.modules.size(), 8u);
   const std::vector<std::vector<std::string>> named = {
       {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"}};
-  EXPECT_EQ(result.config.modules_in_block_to_quantize, named);
+  EXPECT_EQ(std::get<GptqConfig>(result.config).modules_in_block_to_quantize, named);
+}
+
+TEST_F(CalibrateModelTest, AwqQuantizesWhatItsFilesHoldAndNamesTheRest) {
+  const CalibratedModel all = calibrate_awq_model();
+  EXPECT_EQ(all.calibration.weights.size(), 14u);
+  EXPECT_EQ(all.calibration.tensors.size(), 4u);  // the norms
+  const AwqConfig& config = std::get<AwqConfig>(all.config);
+  EXPECT_FALSE(config.modules_to_not_convert);
+  EXPECT_EQ(config.meta.at("calibration").at("texts"), "texts.json");
+  EXPECT_EQ(config.meta.at("calibration").at("seqlen"), 128);
+
+  testing::TinyModel model;
+  model.intermediate = 100;
+  std::filesystem::remove_all(model_);
+  model.write(model_);
+  awq_.modules_to_not_convert = {{"k_proj"}};
+  const CalibratedModel some = calibrate_awq_model();
+  EXPECT_EQ(some.calibration.weights.size(), 6u);
+  EXPECT_EQ(some.plain.size(), 6u);
+  const std::vector<std::string> kept = {"k_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"};
+  EXPECT_EQ(std::get<AwqConfig>(some.config).modules_to_not_convert, kept);
+  EXPECT_TRUE(some.calibration.tensors.contains("model.layers.1.self_attn.k_proj.weight"));
+}
+
+TEST_F(CalibrateModelTest, AwqRefusesGroupsBeforeItsLongPart) {
+  awq_.group_size = 48;
+  EXPECT_EQ(message_of([&] { calibrate_awq_model(); }),
+            "tensor 'model.layers.0.self_attn.q_proj.weight': group_size does not divide the "
+            "columns: expected a divisor of 64, or -1, got 48");
+  awq_.group_size = 16;
+  EXPECT_NO_THROW(calibrate_awq_model());
+  awq_.format = "gemv";
+  EXPECT_EQ(message_of([&] { calibrate_awq_model(); }),
+            "tensor 'model.layers.0.self_attn.q_proj.weight': this matrix cannot be packed for the "
+            "format: expected a group size of 32, 64, or 128 and more, got [64, 64] in groups of "
+            "16");
 }
 
 TEST_F(CalibrateModelTest, TheModelRunsOnWithTheChosenCodes) {
@@ -96,7 +140,7 @@ TEST_F(CalibrateModelTest, TheModelRunsOnWithTheChosenCodes) {
   options.modules = {"model.layers.0.self_attn.k_proj"};
   options.grid_of_cols = [this](int64_t cols) { return GptqScheme(config_).grid_options(cols); };
   const std::vector<std::vector<int32_t>> sequences = {{5, 20, 31, 8, 44}, {9, 9, 70}};
-  const GptqCalibration result =
+  const Calibration result =
       calibrate_gptq(*opened.model, *opened.backend, pool, sequences, options);
   ASSERT_EQ(result.modules.size(), 1u);
   EXPECT_EQ(result.modules[0].tokens, 8);

@@ -3,12 +3,17 @@
 // What calibration is worth on a real, small model: perplexity of texts that it has not seen.
 #include <gtest/gtest.h>
 
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "nibble/calibrate/awq_calibration.h"
 #include "nibble/calibrate/gptq_calibration.h"
 #include "nibble/eval/perplexity.h"
 #include "nibble/io/text_list.h"
 #include "nibble/models/open_model.h"
+#include "nibble/quant/awq.h"
 #include "nibble/quant/gptq.h"
 #include "nibble/text/tokenizer.h"
 #include "tests/testing/paths.h"
@@ -57,19 +62,48 @@ class StoriesTest : public ::testing::Test {
     return perplexity();
   }
 
+  std::set<std::string> linears_of_blocks() const {
+    std::set<std::string> paths;
+    std::as_const(*opened_.model).visit([&](const std::string& path, const Linear&) {
+      if (path != "lm_head") paths.insert(path);
+    });
+    return paths;
+  }
+
   // Quantizes all Linear modules of the blocks, those too that no GPTQ file could hold.
   double perplexity_of(bool sym, bool desc_act) {
     const GptqScheme rounding = scheme(sym);
     GptqCalibrationOptions options;
     options.solver.desc_act = desc_act;
     options.grid_of_cols = [&](int64_t cols) { return rounding.grid_options(cols); };
-    std::as_const(*opened_.model).visit([&](const std::string& path, const Linear&) {
-      if (path != "lm_head") options.modules.insert(path);
-    });
-    const GptqCalibration result =
+    options.modules = linears_of_blocks();
+    const Calibration result =
         calibrate_gptq(*opened_.model, *opened_.backend, *opened_.pool, seen_, options);
     EXPECT_EQ(result.weights.size(), 35u);  // 5 blocks of 7
     EXPECT_EQ(result.modules.size(), 35u);
+    return perplexity();
+  }
+
+  // The same with AWQ's searches.
+  double scaled_perplexity(bool zero_point) {
+    AwqConfig config;
+    config.format = "gemm";
+    config.group_size = 32;
+    config.zero_point = zero_point;
+    const AwqScheme rounding(config);
+    AwqCalibrationOptions options;
+    options.grid_of_cols = [&](int64_t cols) { return rounding.grid_options(cols); };
+    options.modules = linears_of_blocks();
+    const Calibration result =
+        calibrate_awq(*opened_.model, *opened_.backend, *opened_.pool, seen_, options);
+    EXPECT_EQ(result.weights.size(), 35u);
+    // Of single modules it may be more: q, k and v share their scales.
+    double loss = 0, rounded = 0;
+    for (const CalibratedModule& module : result.modules) {
+      loss += module.loss;
+      rounded += *module.rounded_loss;
+    }
+    EXPECT_LT(loss, rounded);
     return perplexity();
   }
 
@@ -89,6 +123,12 @@ TEST_F(StoriesTest, RoundingToNearestLosesMore) { EXPECT_NEAR(rounded_perplexity
 TEST_F(StoriesTest, OrderOfActivationDoesAsWell) {
   const double calibrated = perplexity_of(/*sym=*/false, /*desc_act=*/true);
   EXPECT_LE(calibrated, 5.62);
+  RecordProperty("perplexity", std::to_string(calibrated));
+}
+
+TEST_F(StoriesTest, ScalesOfAwqHelp) {
+  const double calibrated = scaled_perplexity(/*zero_point=*/true);
+  EXPECT_LE(calibrated, 5.66);
   RecordProperty("perplexity", std::to_string(calibrated));
 }
 

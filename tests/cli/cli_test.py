@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 import tiny_model  # noqa: E402
 
 PROGRAM = None
-COMMANDS = ["run", "chat", "quantize", "dequantize", "convert", "inspect", "eval", "bench"]
+COMMANDS = ["run", "chat", "quantize", "dequantize", "convert", "inspect", "eval", "bench",
+            "compare"]
 
 
 class CliTest(unittest.TestCase):
@@ -305,6 +306,33 @@ class Files(CliTest):
         shown = self.nibble("quantize", self.model, self.folder / "shown", *gptq)
         self.assertEqual(sum("_proj  " in line for line in shown.stderr.splitlines()), 14)
 
+    def test_awq_scales_what_it_rounds(self):
+        texts = self.folder / "texts.json"
+        texts.write_text(json.dumps([f"Once upon a time there were {n} foxes." for n in range(9)]))
+        awq = ["--scheme", "awq", "--group-size", "64"]
+
+        def divergence(folder):
+            told = self.json_of("eval", folder, "--perplexity", texts, "--kl", self.wide_model())
+            return told["kl"]
+
+        rounded = self.folder / "rounded"
+        self.nibble("quantize", self.wide_model(), rounded, *awq, "--quiet")
+        for format in ["gemm", "gemv", "gemv_fast", "llm-awq"]:
+            with self.subTest(format=format):
+                folder = self.folder / format
+                told = self.json_of("quantize", self.wide_model(), folder, *awq, "--format", format,
+                                    "--calibration", texts, "--calibration-seqlen", 30)
+                modules = told["calibration"]["modules"]
+                self.assertEqual(len(modules), 7)
+                self.assertIn("ratio", modules[0])
+                settings = json.loads((folder / "config.json").read_text())["quantization_config"]
+                self.assertEqual(settings["meta"]["calibration"]["samples"], 9)
+                self.assertLess(divergence(folder), divergence(rounded))
+        shown = self.nibble("quantize", self.wide_model(), self.folder / "shown", *awq,
+                            "--calibration", texts)
+        self.assertIn("rounded to nearest", shown.stderr)
+        self.assertEqual(sum("_proj  " in line for line in shown.stderr.splitlines()), 7)
+
     def test_a_calibration_that_cannot_be_is_refused(self):
         short = self.folder / "short.txt"
         short.write_text("short")
@@ -313,6 +341,9 @@ class Files(CliTest):
         self.fails(*calibrate, "gptq", "--group-size", "48", says=["group_size", "64", "48"])
         self.fails(*calibrate, "nf4", code=2, says="--calibration")
         self.fails(*calibrate, "gptq", "--damp-percent", "1", code=2, says="damp_percent")
+        self.fails(*calibrate, "awq", "--group-size", "32", says=[short, "too short"])
+        self.fails(*calibrate, "awq", "--desc-act", code=2, says=["--desc-act", "awq"])
+        self.fails(*calibrate, "awq", "--format", "marlin", code=2, says=["--sym", "awq-marlin"])
         self.fails("quantize", self.model, self.folder / "x", "--scheme", "gptq", "--desc-act",
                    code=2, says=["--desc-act", "--calibration"])
         self.assertEqual(list(self.folder.iterdir()), [short])
@@ -470,36 +501,6 @@ class Files(CliTest):
         (folder / "config.json").write_text(json.dumps(config))
         self.fails("run", folder, "-p", "a", says="'bits'")
         self.assertIn("'bits'", self.json_of("inspect", folder)["note"])
-
-    def test_eval(self):
-        texts = self.folder / "texts.json"
-        texts.write_text(json.dumps(["hello there", "good bye"]))
-        result = self.json_of("eval", self.model, "--perplexity", texts)
-        self.assertEqual(result["tokens"], 19)
-        self.assertEqual(self.json_of("eval", self.model, "--perplexity", texts, "--limit", 1)
-                         ["tokens"], 11)
-        plain = self.folder / "plain.txt"
-        plain.write_text("hello there")
-        self.assertEqual(self.json_of("eval", self.model, "--perplexity", plain)["tokens"], 11)
-        self.assertRegex(self.nibble("eval", self.model, "--perplexity", plain).stdout,
-                         r"^perplexity \d+\.\d+ \+/- \d+\.\d+ over 11 tokens\n$")
-        of_cache = {dtype: self.json_of("eval", self.model, "--perplexity", plain,
-                                        "--kv-cache-dtype", dtype)["nll"]
-                    for dtype in ["auto", "float32", "float16", "int8"]}
-        self.assertEqual(of_cache["auto"], of_cache["float32"])  # of a model in float32
-        self.assertEqual(len(set(of_cache.values())), 3)
-        self.assertAlmostEqual(of_cache["float16"], of_cache["float32"], delta=1e-3)
-        self.assertAlmostEqual(of_cache["int8"], of_cache["float32"], delta=0.1)
-        against = ["eval", self.model, "--perplexity", texts, "--kl", self.model]
-        same = self.json_of(*against)
-        self.assertEqual([same["kl"], same["same_top"], same["tokens"]], [0, 1, 19])
-        self.assertEqual(same["perplexity"], same["reference_perplexity"])
-        self.assertGreater(self.json_of(*against, "--load-in-4bit")["kl"], 0)
-        self.assertRegex(self.nibble(*against).stdout, r"^KL divergence  0\.00000 .*\nsame top token "
-                         r"100\.00 %\nperplexity .*\ntokens/s .*\n$")
-        self.fails("eval", self.model, "--perplexity", self.folder / "no.txt", says="no.txt")
-        self.fails("eval", self.model, "--perplexity", plain, "--context", "9999", "--quiet",
-                   says="context")
 
 
 class Interruption(CliTest):

@@ -225,6 +225,9 @@ TEST_F(GgufImportTest, RecognizesTheRopeFactorsOfLlama3) {
   factors[3] = 5.0f;
   gguf_.add_tensor("rope_freqs.weight", Tensor::from(factors, {8}));
   expect_failure("llama3");
+  factors.pop_back();
+  gguf_.add_tensor("rope_freqs.weight", Tensor::from(factors, {7}));
+  expect_failure("tensor 'rope_freqs.weight': wrong shape");
 }
 
 TEST_F(GgufImportTest, ReadsLinearAndYarnScaling) {

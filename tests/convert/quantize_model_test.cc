@@ -91,7 +91,10 @@ TEST_F(QuantizeModelTest, SavesCodesThatWereChosenAndLeavesOtherModulesPlain) {
   const Checkpoint plain = Checkpoint::open(source_);
   Tensor other = Tensor::zeros(DType::kF32, plain.tensor(module + ".weight").shape());
   other.mutable_data<float>()[0] = 1.0f;
-  ChosenCodes chosen{{{module, scheme->quantize(other, pool_)}}, source_ / "config.json"};
+  const std::string norm = "model.layers.1.input_layernorm.weight";
+  ChosenCodes chosen{{{module, scheme->quantize(other, pool_)}},
+                     {{norm, Tensor::zeros(DType::kF32, plain.tensor(norm).shape())}},
+                     source_ / "config.json"};
   const ConversionReport report =
       quantize_model(source_, packed_, *scheme, pool_, {}, nullptr, &chosen);
   EXPECT_EQ(report.modules_converted, 1);
@@ -100,6 +103,7 @@ TEST_F(QuantizeModelTest, SavesCodesThatWereChosenAndLeavesOtherModulesPlain) {
   for (const NamedTensor& part : scheme->save(chosen.weights.at(module), module)) {
     EXPECT_TRUE(same_bytes(packed.tensor(part.name), part.tensor)) << part.name;
   }
+  EXPECT_TRUE(same_bytes(packed.tensor(norm), chosen.tensors.at(norm)));
   const std::string kept = "model.layers.0.self_attn.o_proj.weight";
   EXPECT_TRUE(same_bytes(packed.tensor(kept), plain.tensor(kept)));
   EXPECT_NO_THROW(open_model(packed_));

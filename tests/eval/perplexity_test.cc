@@ -82,6 +82,46 @@ TEST_F(PerplexityTest, AStrideScoresEachTokenOnceInTheFirstWindowThatHasIt) {
   EXPECT_NEAR(result.nll, expected / 99, kTolerance);
 }
 
+TEST_F(PerplexityTest, TheSecondHalfOfEachWholeWindowIsWhatLlamaCppCounts) {
+  PerplexityOptions options;
+  options.context = 30;
+  options.second_half = true;
+  double expected = 0;
+  for (int64_t begin = 0; begin + 30 <= 100; begin += 30) {
+    for (int64_t i = begin + 16; i < begin + 30; ++i) expected += nll(begin, i);
+  }
+  const PerplexityResult result = run(options);
+  EXPECT_EQ(result.tokens, 3 * 14);
+  EXPECT_NEAR(result.nll, expected / 42, kTolerance);
+  options.context = 101;
+  EXPECT_THROW(run(options), Error);
+  options.context = 30;
+  options.stride = 10;
+  EXPECT_THROW(run(options), Error);
+}
+
+TEST_F(PerplexityTest, WindowsOfWhichTheSecondHalfCountsBeginWithBos) {
+  const std::shared_ptr<const Tokenizer> tokenizer = Tokenizer::load(folder_ / "model");
+  write_file_atomically(folder_ / "a.txt", "abcdefghijk");  // 12 tokens with BOS
+  ids_ = tokenizer->encode("abcdefghijk");
+  double expected = 0;
+  for (const int64_t begin : {0, 6}) {
+    ids_[static_cast<size_t>(begin)] = 1;
+    for (int64_t i = begin + 4; i < begin + 6; ++i) expected += nll(begin, i);
+  }
+  PerplexityOptions options;
+  options.context = 6;
+  options.second_half = true;
+  const auto of_file = [&](const char* name) {
+    return perplexity_of_file(*opened_.model, *tokenizer, *opened_.backend, folder_ / name,
+                              options);
+  };
+  EXPECT_EQ(of_file("a.txt").tokens, 4);
+  EXPECT_NEAR(of_file("a.txt").nll, expected / 4, kTolerance);
+  write_file_atomically(folder_ / "a.json", "[\"abcdefghijk\"]");
+  EXPECT_THROW(of_file("a.json"), Error);
+}
+
 TEST_F(PerplexityTest, TextsAreScoredOneByOneAndCut) {
   const std::vector<std::vector<int32_t>> texts = {
       {ids_.begin(), ids_.begin() + 30}, {ids_.begin(), ids_.begin() + 50}, {1}};

@@ -263,6 +263,11 @@ def gguf_model_seeds():
     yield file_bytes.gguf(GGUF_MODEL, tensors)
     yield file_bytes.gguf(GGUF_MODEL, tensors | {"rope_freqs.weight": (
         "F32", [4], struct.pack("<4f", 1, 1, 1, 1))})
+    yield file_bytes.gguf(  # a head far larger than the table of its frequencies
+        GGUF_MODEL | {"llama.attention.key_length": ("uint32", 1 << 28),
+                      "llama.attention.value_length": ("uint32", 1 << 28),
+                      "llama.rope.dimension_count": ("uint32", 1 << 28)},
+        tensors | {"rope_freqs.weight": ("F32", [4], struct.pack("<4f", 1, 1, 1, 1))})
     for architecture in ["qwen2", "qwen3"]:
         metadata = {key.replace("llama.", architecture + "."): value
                     for key, value in GGUF_MODEL.items()}
@@ -381,6 +386,29 @@ def generation_config_seeds():
 def quantization_config_seeds():
     for config in QUANTIZATION_CONFIGS:
         yield json.dumps(config).encode()
+
+
+# --- questions -----------------------------------------------------------------------------------
+
+
+def questions_seeds():
+    """An entry or two of each task of nibble/eval/tasks."""
+    answers = {"text": ["so", "not"], "label": ["A", "B"]}
+    targets = {"choices": ["no", "yes"], "labels": [1, 0]}
+    for entries in [
+        [{"question": "Why?", "choices": answers, "answerKey": key} for key in "AB"],
+        [{"question_stem": "Ice is", "choices": answers, "answerKey": "A"}] * 2,
+        [{"activity_label": "A", "ctx_a": "B [title] c", "ctx_b": "d", "label": label,
+          "endings": ["[step] e", "f  g"]} for label in ("0", 1)],
+        [{"text": "one two  three"}, {"text": "four"}],
+        [{"question": f" {i} ", "subject": "a_b", "choices": ["1", "2", "3", "4"], "answer": i}
+         for i in range(4)],
+        [{"goal": "go", "sol1": "walk", "sol2": "run", "label": label} for label in (0, 1)],
+        [{"question": "Q", "mc1_targets": targets, "mc2_targets": targets}] * 2,
+        [{"sentence": "Al met Bo and _ left.", "option1": "Al", "option2": "Bo", "answer": answer}
+         for answer in "12"],
+    ]:
+        yield "\n".join(json.dumps(entry) for entry in entries).encode()
 
 
 # --- templates -----------------------------------------------------------------------------------

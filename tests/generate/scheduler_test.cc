@@ -324,6 +324,10 @@ class FailingModel : public Model {
     inner_.visit(f);
   }
   void visit(const std::function<void(const std::string&, Linear&)>&) override {}
+  std::vector<ScaleGroup> scale_groups(int64_t block) const override {
+    return inner_.scale_groups(block);
+  }
+  void visit_norms(const std::function<void(const std::string&, RmsNorm&)>&) override {}
   bool fail = false;
 
  private:

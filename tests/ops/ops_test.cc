@@ -52,27 +52,57 @@ TEST_F(Ops, RmsNormTakesTheLastAxis) {
   expect_near(rms_norm(ctx_, x, floats({1, 1}, {2}), 0.0f), {1, -1, 1, 1, 0, 3 / s, 3 / s, 0});
 }
 
-TEST_F(Ops, RopeTurnsPairsHalfAHeadApart) {
+class Rope : public Ops {
+ protected:
+  Tensor turned(const Tensor& x, const RopeOptions& options) {
+    const RopeInput input{x, {}};
+    return rope(ctx_, {&input, 1}, options)[0];
+  }
+};
+
+TEST_F(Rope, TurnsPairsHalfAHeadApart) {
   // Position 0 stays. At position 1 with frequency pi/2 the pair (a, b) becomes (-b, a).
   const Tensor x = floats({1, 2, 3, 4, 1, 2, 3, 4}, {2, 1, 4});
   const Tensor positions = Tensor::from(std::vector<int32_t>{0, 1}, {2});
   const Tensor inv_freq = floats({std::acos(0.0f), 0.0f}, {2});
-  expect_near(rope(ctx_, x, positions, inv_freq, 1.0f), {1, 2, 3, 4, -3, 2, 1, 4});
-  expect_near(rope(ctx_, x, positions, inv_freq, 0.5f), {.5, 1, 1.5, 2, -1.5, 1, .5, 2});
+  expect_near(turned(x, {positions, inv_freq}), {1, 2, 3, 4, -3, 2, 1, 4});
+  expect_near(turned(x, {positions, inv_freq, 0.5f}), {.5, 1, 1.5, 2, -1.5, 1, .5, 2});
 }
 
-TEST_F(Ops, RopeCopiesWhatIsNotRotated) {
+TEST_F(Rope, CopiesWhatIsNotRotated) {
   const Tensor x = floats({1, 2, 3, 4}, {1, 1, 4});
   const Tensor position = Tensor::from(std::vector<int32_t>{1}, {1});
-  expect_near(rope(ctx_, x, position, floats({std::acos(0.0f)}, {1}), 1.0f), {-2, 1, 3, 4});
+  expect_near(turned(x, {position, floats({std::acos(0.0f)}, {1})}), {-2, 1, 3, 4});
 }
 
-TEST_F(Ops, RopeRangesHaveTheirOwnFrequencies) {
+TEST_F(Rope, RangesHaveTheirOwnFrequencies) {
   const Tensor x = floats({1, 0, 1, 0, 1, 0}, {3, 1, 2});
   const Tensor positions = Tensor::from(std::vector<int32_t>{1, 1, 1}, {3});
   const RopeRange middle{1, 2, floats({std::acos(0.0f)}, {1})};
-  expect_near(rope(ctx_, x, positions, floats({0.0f}, {1}), 1.0f, std::span(&middle, 1)),
+  expect_near(turned(x, {.positions = positions,
+                         .inv_freq = floats({0.0f}, {1}),
+                         .others = std::span(&middle, 1)}),
               {1, 0, 0, 1, 1, 0});
+}
+
+TEST_F(Rope, TurnsEachInputAndNormsThoseWithAWeight) {
+  const Tensor positions = Tensor::from(std::vector<int32_t>{1}, {1});
+  const RopeInput inputs[] = {{floats({3, 4}, {1, 1, 2}), floats({1, 2}, {2})},
+                              {floats({3, 4, 5, 6}, {1, 2, 2}), {}}};
+  const std::vector<Tensor> out =
+      rope(ctx_, inputs,
+           {.positions = positions, .inv_freq = floats({std::acos(0.0f)}, {1}), .norm_eps = 0.5f});
+  const float r = std::sqrt(12.5f + 0.5f);
+  expect_near(out[0], {-8 / r, 3 / r});
+  expect_near(out[1], {-4, 3, -6, 5});
+}
+
+TEST_F(Ops, AddRmsNormGivesTheSumAndItsNorm) {
+  const NormedSum out =
+      add_rms_norm(ctx_, floats({1, 1}, {1, 2}), floats({2, 3}, {1, 2}), floats({1, 2}, {2}), 0.5f);
+  const float r = std::sqrt(12.5f + 0.5f);
+  expect_near(out.sum, {3, 4});
+  expect_near(out.normed, {3 / r, 8 / r});
 }
 
 TEST_F(Ops, AttentionWeighsValuesCausally) {

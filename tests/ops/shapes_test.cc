@@ -48,16 +48,24 @@ TEST_F(Ops, ElementwiseOpsNeedOneShape) {
             "silu_mul: up does not fit: expected float32 [2], got float32 [3]");
   EXPECT_EQ(message_of([&] { rms_norm(ctx_, zeros({2, 3}), zeros({2}), 0); }),
             "rms_norm: x does not fit: expected float32 [any, 2], got float32 [2, 3]");
+  EXPECT_EQ(message_of([&] { add_rms_norm(ctx_, zeros({2, 3}), zeros({3}), zeros({3}), 0); }),
+            "add_rms_norm: b does not fit: expected float32 [2, 3], got float32 [3]");
 }
 
 TEST_F(Ops, RopeChecksItsOperands) {
   const Tensor x = zeros({2, 1, 4}), positions = zeros({2}, DType::kI32);
-  EXPECT_EQ(message_of([&] { rope(ctx_, x, zeros({3}, DType::kI32), zeros({2}), 1); }),
+  const auto with = [&](const RopeOptions& options, const Tensor& norm_weight = {}) {
+    const RopeInput input{x, norm_weight};
+    return message_of([&] { rope(ctx_, {&input, 1}, options); });
+  };
+  EXPECT_EQ(with({zeros({3}, DType::kI32), zeros({2})}),
             "rope: positions does not fit: expected int32 [2], got int32 [3]");
-  EXPECT_EQ(message_of([&] { rope(ctx_, x, positions, zeros({3}), 1); }),
+  EXPECT_EQ(with({positions, zeros({2})}, zeros({3})),
+            "rope: norm weight does not fit: expected float32 [4], got float32 [3]");
+  EXPECT_EQ(with({positions, zeros({3})}),
             "rope: more frequencies than pairs in a head: expected at most 2, got 3");
   const RopeRange ranges[] = {{1, 2, zeros({2})}, {0, 1, zeros({2})}};
-  EXPECT_EQ(message_of([&] { rope(ctx_, x, positions, zeros({2}), 1, ranges); }),
+  EXPECT_EQ(with({.positions = positions, .inv_freq = zeros({2}), .others = ranges}),
             "rope: ranges are not ascending: expected a range from row 2, got [0, 1)");
 }
 

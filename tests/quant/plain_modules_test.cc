@@ -25,12 +25,15 @@ TEST(PlainModules, GptqNamesWhatIsPackedInEveryBlock) {
   EXPECT_EQ(config_leaving(GptqConfig(), {}).modules_in_block_to_quantize, std::nullopt);
 }
 
-TEST(PlainModules, AwqAddsPathsToItsList) {
+TEST(PlainModules, AwqAddsKindsToItsListAndPathsWhereSomeOfAKindArePacked) {
   AwqConfig config;
-  EXPECT_EQ(config_leaving(config, kPlain).modules_to_not_convert, kPlain);
+  EXPECT_EQ(config_leaving(config, kPlain).modules_to_not_convert, (Names{"mlp.down_proj"}));
   config.modules_to_not_convert = {"k_proj"};
-  EXPECT_EQ(config_leaving(config, {kPlain[1]}).modules_to_not_convert,
-            (Names{"k_proj", kPlain[1]}));
+  const std::string one = "model.layers.3.self_attn.q_proj";
+  EXPECT_EQ(config_leaving(config, {one}).modules_to_not_convert, (Names{"k_proj", one}));
+  // A packed path has the end of the kind's name.
+  const std::string shared = "model.layers.3.attn.q_proj";
+  EXPECT_EQ(config_leaving(AwqConfig(), {shared}).modules_to_not_convert, (Names{shared}));
   EXPECT_EQ(config_leaving(AwqConfig(), {}).modules_to_not_convert, std::nullopt);
 }
 

@@ -17,6 +17,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "nibble/backend/cpu/block_offsets-inl.h"
 #include "nibble/backend/cpu/block_tiles-inl.h"
 #include "nibble/backend/cpu/panel_output-inl.h"
 
@@ -130,8 +131,14 @@ void multiply_blocks(const WeightView& weight, Rows rows_of, const PackedBlocks&
   // What blocks with an offset add: that times the sum of the block's x.
   const int64_t blocks = weight.block.zeros ? cols / weight.block.block_size : 0;
   std::vector<float> offsets(static_cast<size_t>(rows * blocks));
-  for (int64_t i = 0; i < rows * blocks; ++i) {
-    offsets[static_cast<size_t>(i)] = weight.block.offset_of(range.begin * blocks + i);
+  if (blocks > 0) {
+    with_scales(weight.block, range.begin * blocks, [&](const auto* scales, const auto* zeros) {
+      const hn::CappedTag<float, 1> d1;
+      for (int64_t i = 0; i < rows * blocks; ++i) {
+        offsets[static_cast<size_t>(i)] =
+            hn::GetLane(offsets_of(d1, scales + i, zeros + i, weight.block.zero_form));
+      }
+    });
   }
   const hn::ScalableTag<float> d;
   store_panel(args, weight.rows, range, token_begin, token_end, [&](int64_t r, int64_t t) HWY_ATTR {

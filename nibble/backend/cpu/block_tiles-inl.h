@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "nibble/backend/cpu/block_scales.h"
 #include "nibble/backend/cpu/code_pairs-inl.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 #include "nibble/backend/cpu/micro_pairs-inl.h"

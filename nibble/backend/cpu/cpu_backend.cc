@@ -23,6 +23,10 @@ class CpuBackend final : public Backend {
   std::string_view name() const override { return "cpu"; }
   Device device() const override { return {}; }
   std::shared_ptr<Buffer> allocate(size_t bytes) override { return buffers_.allocate(bytes); }
+  // Narrow scales are worth their copy: the kernels of one token wait for bytes.
+  std::shared_ptr<const PreparedWeight> prepare(Weight weight) override {
+    return std::make_shared<PreparedWeight>(weight.with_narrow_scales());
+  }
   DeviceLimits measure_limits() override { return cpu::measure_limits(*pool_); }
 
   void linear(Stream&, const Tensor& x, std::span<const LinearPart> parts) override {
@@ -45,17 +49,33 @@ class CpuBackend final : public Backend {
     cpu::rms_norm(*pool_, floats(x), x.numel() / width, width, floats(weight), eps, floats(y));
   }
 
-  void rope(Stream&, const Tensor& x, const Tensor& positions, const Tensor& inv_freq,
-            float attention_scaling, Tensor& y) override {
-    cpu::rope(*pool_, {.x = floats(x),
-                       .tokens = x.dim(0),
-                       .heads = x.dim(1),
-                       .head_dim = x.dim(2),
-                       .positions = positions.data<int32_t>().data(),
-                       .inv_freq = floats(inv_freq),
-                       .half_dim = inv_freq.numel(),
-                       .scaling = attention_scaling,
-                       .y = floats(y)});
+  void add_rms_norm(Stream&, const Tensor& a, const Tensor& b, const Tensor& weight, float eps,
+                    Tensor& sum, Tensor& y) override {
+    const int64_t width = a.dim(-1);
+    if (width == 0) return;
+    cpu::add_rms_norm(*pool_, floats(a), floats(b), a.numel() / width, width, floats(weight), eps,
+                      floats(sum), floats(y));
+  }
+
+  void rope(Stream&, std::span<const RopePart> parts, const RopeAngles& angles,
+            float eps) override {
+    if (parts.empty()) return;
+    std::vector<cpu::RopeArgs::Part> of_kernel;
+    for (const RopePart& part : parts) {
+      of_kernel.push_back(
+          {.x = floats(part.x),
+           .heads = part.x.dim(1),
+           .norm_weight = part.norm_weight.defined() ? floats(part.norm_weight) : nullptr,
+           .y = floats(part.y)});
+    }
+    cpu::rope(*pool_, {.parts = of_kernel,
+                       .tokens = parts.front().x.dim(0),
+                       .head_dim = parts.front().x.dim(2),
+                       .positions = angles.positions.data<int32_t>().data(),
+                       .inv_freq = floats(angles.inv_freq),
+                       .half_dim = angles.inv_freq.numel(),
+                       .scaling = angles.attention_scaling,
+                       .norm_eps = eps});
   }
 
   void append_to_cache(Stream&, const Tensor& x, int64_t begin, int64_t count, CacheRows& cache,

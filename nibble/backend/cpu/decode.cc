@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Stretches of a weight row as floats: the first half of every path that is not fused, and of
-// embedding look-ups. Bit for bit what format/ decodes.
+// embedding look-ups. Bit for bit what format/ decodes, in the order of stored columns.
 #include <algorithm>
 
+#include "nibble/backend/cpu/block_scales.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -11,6 +12,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include "nibble/backend/cpu/affine_codes-inl.h"
 #include "nibble/backend/cpu/codebook-inl.h"
 #include "nibble/backend/cpu/float_load-inl.h"
 
@@ -91,8 +93,59 @@ HWY_INLINE void decode_codes(const CodeBlockView& block, const float* values, in
   while (begin < end) *out++ = decode_one(begin++);
 }
 
+// A stretch of columns with one scale and zero: how a code becomes a weight is a tag's operator.
+template <class Body>
+HWY_INLINE void with_zero_form(ZeroForm form, float scale, float zero, const Body& body) {
+  if (form == ZeroForm::kAdded) {
+    body([=](auto d, auto code)
+             HWY_ATTR { return hn::Add(hn::Mul(hn::Set(d, scale), code), hn::Set(d, zero)); });
+  } else {
+    body([=](auto d, auto code)
+             HWY_ATTR { return hn::Mul(hn::Set(d, scale), hn::Sub(code, hn::Set(d, zero))); });
+  }
+}
+
+// Stored columns [col, col + count) of a row of affine_group, of any number of bits and any group.
+void decode_affine(const AffineGroup& weight, int64_t row, int64_t col, int64_t count,
+                   float* HWY_RESTRICT out, DecodeScratch& scratch) {
+  const hn::ScalableTag<float> d;
+  const hn::CappedTag<float, 1> one;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const int64_t row_bytes = weight.codes.dim(1), size = weight.group_size, end = col + count;
+  const uint8_t* codes = weight.codes.data<uint8_t>().data() + row * row_bytes;
+  const int64_t first = row % weight.scales.dim(0) * weight.scales.dim(1) + col / size;
+  const int64_t groups = (end - 1) / size - col / size + 1;
+  const DType dtype = weight.scales.dtype();
+  const float* scales = floats_at(weight.scales.raw(), dtype, first, groups, scratch.absmax);
+  const float* zeros = floats_at(weight.zeros.raw(), dtype, first, groups, scratch.zeros);
+  constexpr int64_t kPart = 256;  // codes that are bytes for a moment
+  uint8_t bytes[kPart];
+  for (int64_t at = col; at < end;) {
+    const int64_t begin = at / 8 * 8, stop = std::min(begin + kPart, end);
+    const uint8_t* part = codes + begin;
+    if (weight.bits != 8) {
+      unpack_codes(codes, row_bytes, weight.bits, begin, stop - begin, bytes);
+      part = bytes;
+    }
+    while (at < stop) {
+      const int64_t group = at / size - col / size;
+      const int64_t group_end =
+          std::min(stop, stop - at > size - at % size ? at + size - at % size : stop);
+      with_zero_form(weight.zero_form, scales[group], zeros[group],
+                     [&](const auto& finish) HWY_ATTR {
+                       for (; at + lanes <= group_end; at += lanes, out += lanes) {
+                         hn::StoreU(finish(d, load_floats(d, part + (at - begin))), d, out);
+                       }
+                       for (; at < group_end; ++at, ++out) {
+                         hn::StoreU(finish(one, load_floats(one, part + (at - begin))), one, out);
+                       }
+                     });
+    }
+  }
+}
+
 void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
-                   std::vector<float>& absmax) {
+                   DecodeScratch& scratch) {
   const int64_t begin = row * weight.cols + col;
   if (count <= 0) return;
   if (weight.layout == Layout::kDense) {
@@ -114,12 +167,14 @@ void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t c
       return decode_float8<fp8_e4m3>(weight, row, col, count, out);
     return decode_float8<fp8_e5m2>(weight, row, col, count, out);
   }
-  if (weight.layout == Layout::kAffineGroup && (!weight.block.codes || weight.block.positions)) {
-    return decode_affine_group(*weight.affine, row, col, {out, static_cast<size_t>(count)});
+  if (weight.affine && !weight.block.codes) {
+    return decode_affine(*weight.affine, row, col, count, out, scratch);
   }
   const int64_t size = weight.block.block_size, first = begin / size;
   const int64_t blocks = (begin + count - 1) / size - first + 1;
-  const float* scales = absmax_of(weight.block, first, blocks, absmax);
+  const float* scales = absmax_of(weight.block, first, blocks, scratch.absmax);
+  const float* zeros =
+      weight.block.zeros ? zeros_of(weight.block, first, blocks, scratch.zeros) : nullptr;
   constexpr float kCodes[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   int64_t element = begin;
   for (int64_t i = 0; i < blocks; ++i) {
@@ -128,18 +183,13 @@ void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t c
       decode_codes(weight.block, values, element, stop - element, finish, out + (element - begin));
     };
     const float scale = scales[i];
-    const float zero = weight.block.zeros ? weight.block.zeros[first + i] : 0.0f;
-    if (!weight.block.zeros) {
+    const float zero = zeros ? zeros[i] : 0.0f;
+    if (!zeros) {
       run(weight.block.codebook,
           [=](auto d, auto value) HWY_ATTR { return hn::Mul(value, hn::Set(d, scale)); });
-    } else if (weight.block.zero_form == ZeroForm::kAdded) {
-      run(kCodes, [=](auto d, auto value) HWY_ATTR {
-        return hn::Add(hn::Mul(hn::Set(d, scale), value), hn::Set(d, zero));
-      });
     } else {
-      run(kCodes, [=](auto d, auto value) HWY_ATTR {
-        return hn::Mul(hn::Set(d, scale), hn::Sub(value, hn::Set(d, zero)));
-      });
+      with_zero_form(weight.block.zero_form, scale, zero,
+                     [&](const auto& finish) { run(kCodes, finish); });
     }
     element = stop;
   }
@@ -153,26 +203,8 @@ namespace nibble::cpu {
 HWY_EXPORT(DecodeColumns);
 
 void decode_columns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
-                    std::vector<float>& absmax) {
-  HWY_DYNAMIC_DISPATCH(DecodeColumns)(weight, row, col, count, out, absmax);
-}
-
-const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
-                       std::vector<float>& scratch) {
-  if (block.absmax) return block.absmax + begin;
-  scratch.resize(static_cast<size_t>(count));
-  // Copies: stores to a float array might otherwise change them, as far as the compiler knows.
-  const uint8_t* codes = block.nested_codes + begin;
-  const float* codebook = block.nested_codebook;
-  const float offset = block.nested_offset;
-  float* out = scratch.data();
-  for (int64_t i = 0; i < count;) {
-    const int64_t outer = (begin + i) / block.nested_block_size;
-    const int64_t stop = std::min((outer + 1) * block.nested_block_size - begin, count);
-    const float scale = block.nested_absmax[outer];
-    for (; i < stop; ++i) out[i] = codebook[codes[i]] * scale + offset;
-  }
-  return scratch.data();
+                    DecodeScratch& scratch) {
+  HWY_DYNAMIC_DISPATCH(DecodeColumns)(weight, row, col, count, out, scratch);
 }
 }  // namespace nibble::cpu
 #endif

@@ -13,7 +13,10 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
+#include "nibble/backend/cpu/code_cursor.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 #include "nibble/backend/cpu/micro_pairs-inl.h"
 
@@ -56,32 +59,39 @@ HWY_INLINE hn::Vec256<int32_t> add_word_products(hn::Vec256<int16_t> a, hn::Vec2
   return hn::ReorderWidenMulAccumulate(hn::Full256<int32_t>(), a, b, sum, unused);
 }
 
-// The absmax of each lane of the sums of one (d256) or two groups, from that of the first on. One
-// block holds a whole group, or half of one.
-template <bool kHalfBlocks, class D>
-HWY_INLINE hn::Vec<D> absmax_lanes(D d, const float* absmax, bool second_is_next) {
-  if constexpr (kHalfBlocks) {
-    auto lanes = hn::Set(d, absmax[0]);
-    HWY_UNROLL(3)
-    for (size_t i = 1; i < hn::MaxLanes(d) / 4; ++i) {
-      lanes = hn::IfThenElse(hn::FirstN(d, 4 * i), lanes, hn::Set(d, absmax[i]));
-    }
-    return lanes;
-  }
-  if (hn::MaxLanes(d) == 8) return hn::Set(d, absmax[0]);
-  return hn::IfThenElse(hn::FirstN(d, 8), hn::Set(d, absmax[0]),
-                        hn::Set(d, absmax[second_is_next ? 1 : 0]));
+// `first` in the lower eight lanes, `second` in the upper ones.
+template <class D>
+HWY_INLINE hn::Vec<D> in_halves(D d, hn::TFromD<D> first, hn::TFromD<D> second) {
+  return hn::IfThenElse(hn::FirstN(d, 8), hn::Set(d, first), hn::Set(d, second));
 }
 
-// Where a row is read.
-template <bool kHalfBlocks>
-struct RowCursor {
+// A CodeCursor in registers.
+template <BlockSpan kSpan>
+struct FloatCursor {
   const uint8_t* codes;
   const float* absmax;
   int64_t left;  // groups up to the end of the block that holds the next one
 
+  HWY_INLINE FloatCursor(const CodeCursor& at, DType)
+      : codes(at.codes), absmax(reinterpret_cast<const float*>(at.absmax)), left(at.left) {}
+
+  // The absmax of each lane of the sums of the next group (d256), or of the next two.
+  template <class D>
+  HWY_INLINE hn::Vec<D> absmax_lanes(D d) const {
+    if constexpr (kSpan == BlockSpan::kHalfGroup) {
+      auto lanes = hn::Set(d, absmax[0]);
+      HWY_UNROLL(3)
+      for (size_t i = 1; i < hn::MaxLanes(d) / 4; ++i) {
+        lanes = hn::IfThenElse(hn::FirstN(d, 4 * i), lanes, hn::Set(d, absmax[i]));
+      }
+      return lanes;
+    }
+    if (hn::MaxLanes(d) == 8) return hn::Set(d, absmax[0]);
+    return in_halves(d, absmax[0], absmax[left == 1 ? 1 : 0]);
+  }
+
   HWY_INLINE void advance(int64_t groups_per_block) {  // past a group
-    if constexpr (kHalfBlocks) {
+    if constexpr (kSpan == BlockSpan::kHalfGroup) {
       absmax += 2;
     } else if (--left == 0) {
       left = groups_per_block;
@@ -90,19 +100,72 @@ struct RowCursor {
   }
 };
 
-// sums[r * kTokens + t] = rows[r] . x[t] for the kTokens of one part. Rows share what is loaded of
-// x; two rows and eight tokens take 29 of 32 registers.
-template <int kRows, int kTokens, bool kHalfBlocks>
-HWY_INLINE void dot_rows(const CodeTable& table, const CodeRow* rows, int64_t groups_per_block,
-                         const int16_t* HWY_RESTRICT x, const float* HWY_RESTRICT x_scales,
-                         float* HWY_RESTRICT sums) {
-  constexpr int64_t kGroup = 64;
-  const int64_t groups = rows[0].groups;
-  RowCursor<kHalfBlocks> cursor[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    const int64_t left = groups_per_block - rows[r].first_element / kGroup % groups_per_block;
-    cursor[r] = {rows[r].codes, rows[r].absmax, left};
+// The same with narrow absmax; kOne: of one group each.
+template <bool kOne>
+struct NarrowCursor {
+  const uint8_t* codes;
+  const uint16_t* absmax;
+  int64_t left;
+  bool fp16;
+
+  HWY_INLINE NarrowCursor(const CodeCursor& at, DType scale_dtype)
+      : codes(at.codes),
+        absmax(reinterpret_cast<const uint16_t*>(at.absmax)),
+        left(at.left),
+        fp16(scale_dtype == DType::kF16) {}
+
+  HWY_INLINE hn::Vec256<float> absmax_lanes(hn::Full256<float> d) const {
+    return widen(d, *absmax);
   }
+  HWY_INLINE hn::Vec512<float> absmax_lanes(hn::Full512<float> d) const {
+    uint32_t pair = 0;
+    if constexpr (kOne) {
+      std::memcpy(&pair, absmax, sizeof pair);
+    } else {
+      pair = absmax[0] | uint32_t{absmax[left == 1 ? 1 : 0]} << 16;
+    }
+    return widen(d, pair);
+  }
+
+  HWY_INLINE void advance(int64_t groups_per_block) {
+    if (!kOne && --left > 0) return;
+    left = groups_per_block;
+    ++absmax;
+  }
+
+ private:
+  // The lower half of `pair` in the lower eight lanes, its upper half in the others.
+  template <class D>
+  HWY_INLINE hn::Vec<D> widen(D d, uint32_t pair) const {
+    if (fp16) {
+      const hn::Rebind<uint16_t, D> d16;
+      const auto lanes =
+          in_halves(d16, static_cast<uint16_t>(pair), static_cast<uint16_t>(pair >> 16));
+      return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), lanes));
+    }
+    // Each is the upper half of a float: the second lies there, the first moves up.
+    const hn::RebindToUnsigned<D> d32;
+    const auto bits = hn::Shl(hn::Set(d32, pair), in_halves(d32, 16u, 0u));
+    return hn::BitCast(d, hn::And(bits, hn::Set(d32, 0xffff0000u)));
+  }
+};
+
+template <BlockSpan kSpan>
+using RowCursor = std::conditional_t<
+    kSpan == BlockSpan::kNarrowGroup, NarrowCursor<true>,
+    std::conditional_t<kSpan == BlockSpan::kNarrowGroups, NarrowCursor<false>, FloatCursor<kSpan>>>;
+
+// Vector r * kTokens + t of `lanes` sums up to row r . x[t] over the next `groups` of the rows, for
+// the kTokens of one part. Moves the rows' cursors behind them. Rows share what is loaded of x; two
+// rows and eight tokens take 29 of 32 registers.
+template <int kRows, int kTokens, BlockSpan kSpan>
+HWY_INLINE void dot_rows(const CodeTable& table, const CodeRows& rows, int64_t groups,
+                         CodeCursor* cursors, const int16_t* HWY_RESTRICT x,
+                         const float* HWY_RESTRICT x_scales, float* HWY_RESTRICT lanes) {
+  const int64_t groups_per_block = rows.groups_per_block;
+  static_assert(kRows <= 2);
+  RowCursor<kSpan> cursor[2] = {{cursors[0], rows.scale_dtype},
+                                {cursors[kRows - 1], rows.scale_dtype}};
   // Adds the products of the next one or two groups.
   const auto add = [&](auto d, auto total) HWY_ATTR {
     const hn::RepartitionToNarrow<hn::RebindToSigned<decltype(d)>> d16;
@@ -112,7 +175,7 @@ HWY_INLINE void dot_rows(const CodeTable& table, const CodeRow* rows, int64_t gr
     hn::Vec<decltype(d)> scale[kRows];
     HWY_UNROLL(2)
     for (int r = 0; r < kRows; ++r) {
-      RowCursor<kHalfBlocks>& at = cursor[r];
+      RowCursor<kSpan>& at = cursor[r];
       const auto codes =
           hn::BitCast(u16, hn::LoadU(hn::Repartition<uint8_t, decltype(u16)>(), at.codes));
       prefetch(at.codes, kCodesPrefetch);
@@ -122,7 +185,7 @@ HWY_INLINE void dot_rows(const CodeTable& table, const CodeRow* rows, int64_t gr
       w[r][1] = table.look_up(codes);
       w[r][2] = table.look_up(hn::ShiftRight<12>(codes));
       w[r][3] = table.look_up(hn::ShiftRight<8>(codes));
-      scale[r] = absmax_lanes<kHalfBlocks>(d, at.absmax, at.left == 1);
+      scale[r] = at.absmax_lanes(d);
       at.advance(groups_per_block);
       if constexpr (kLanes == 16) at.advance(groups_per_block);
     }
@@ -153,15 +216,21 @@ HWY_INLINE void dot_rows(const CodeTable& table, const CodeRow* rows, int64_t gr
   HWY_UNROLL(16)
   for (int i = 0; i < kRows * kTokens; ++i) total[i] = hn::Zero(d512);
   for (int64_t pair = 0; pair < groups / 2; ++pair) add(d512, total);
+  if (groups % 2 != 0) {
+    hn::Vec256<float> rest[kRows * kTokens];
+    HWY_UNROLL(16)
+    for (int i = 0; i < kRows * kTokens; ++i) rest[i] = hn::Zero(d256);
+    add(d256, rest);
+    HWY_UNROLL(16)
+    for (int i = 0; i < kRows * kTokens; ++i) {
+      total[i] = hn::Add(total[i], hn::ZeroExtendVector(d512, rest[i]));
+    }
+  }
   HWY_UNROLL(16)
-  for (int i = 0; i < kRows * kTokens; ++i) sums[i] = hn::GetLane(hn::SumOfLanes(d512, total[i]));
-  if (groups % 2 == 0) return;
-  hn::Vec256<float> rest[kRows * kTokens];
-  HWY_UNROLL(16)
-  for (int i = 0; i < kRows * kTokens; ++i) rest[i] = hn::Zero(d256);
-  add(d256, rest);
-  HWY_UNROLL(16)
-  for (int i = 0; i < kRows * kTokens; ++i) sums[i] += hn::GetLane(hn::SumOfLanes(d256, rest[i]));
+  for (int i = 0; i < kRows * kTokens; ++i) hn::Store(total[i], d512, lanes + i * 16);
+  for (int r = 0; r < kRows; ++r) {
+    cursors[r] = {cursor[r].codes, reinterpret_cast<const char*>(cursor[r].absmax), cursor[r].left};
+  }
 }
 
 }  // namespace nibble::cpu::HWY_NAMESPACE

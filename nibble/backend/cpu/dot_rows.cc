@@ -121,9 +121,10 @@ void DotRows(const WeightView& weight, const LinearArgs& args, const float* part
 
 void DotDecodedRows(const WeightView& weight, const LinearArgs& args, const float* parts,
                     RowRange range) {
-  std::vector<float> decoded(static_cast<size_t>(weight.cols)), absmax;
+  std::vector<float> decoded(static_cast<size_t>(weight.cols));
+  DecodeScratch scratch;
   for (int64_t row = range.begin; row < range.end; ++row) {
-    decode_columns(weight, row, 0, weight.cols, decoded.data(), absmax);
+    decode_columns(weight, row, 0, weight.cols, decoded.data(), scratch);
     dot_all(weight, decoded.data(), args, parts, {row, row + 1});
   }
 }

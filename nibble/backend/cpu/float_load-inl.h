@@ -60,6 +60,13 @@ HWY_INLINE hn::Vec<D> load_floats(D d, const int8_t* from) {
   return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, from)));
 }
 
+template <class D>
+HWY_INLINE hn::Vec<D> load_floats(D d, const uint8_t* from) {
+  const hn::Rebind<uint8_t, D> d8;
+  const hn::RebindToSigned<D> d32;
+  return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, from)));
+}
+
 // Fields of 8 bits moved into a float's are the value times 2^(bias - 127), subnormals included.
 template <int kMantissaBits, class D>
 HWY_INLINE hn::Vec<D> load_float8_fields(D d, const uint8_t* from, float factor, uint32_t special) {
@@ -91,6 +98,7 @@ HWY_INLINE float load_float(const T* from) {
   return to_float(*from);
 }
 HWY_INLINE float load_float(const int8_t* from) { return static_cast<float>(*from); }
+HWY_INLINE float load_float(const uint8_t* from) { return static_cast<float>(*from); }
 
 }  // namespace nibble::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -60,11 +60,11 @@ void GemmRows(const WeightView& weight, const LinearArgs& args, const float* pac
   // A stride known to the compiler saves the registers that would hold its multiples.
   const int64_t stride = stretch_columns();
   const auto tile = hwy::AllocateAligned<float>(static_cast<size_t>(rows * stride));
-  std::vector<float> absmax;
+  DecodeScratch scratch;
   for (int64_t stretch = 0; stretch < stretches; ++stretch) {
     const int64_t k = stretch * depth, count = std::min(depth, cols - k);
     for (int64_t r = 0; r < rows; ++r) {
-      decode_columns(weight, range.begin + r, k, count, tile.get() + r * stride, absmax);
+      decode_columns(weight, range.begin + r, k, count, tile.get() + r * stride, scratch);
     }
     for (int64_t g = 0; g < groups; ++g) {
       multiply_rows<2>({.a = tile.get(),

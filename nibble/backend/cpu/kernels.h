@@ -19,14 +19,24 @@ inline constexpr int64_t kElementGrain = 16 << 10;
 void rms_norm(ThreadPool& pool, const float* x, int64_t rows, int64_t width, const float* weight,
               float eps, float* y);
 
+// sum = a + b, y = rms_norm(sum); the same to the last bit as one after the other.
+void add_rms_norm(ThreadPool& pool, const float* a, const float* b, int64_t rows, int64_t width,
+                  const float* weight, float eps, float* sum, float* y);
+
 struct RopeArgs {
-  const float* x = nullptr;  // [tokens, heads, head_dim]; y may be the same
-  int64_t tokens = 0, heads = 0, head_dim = 0;
+  struct Part {
+    const float* x = nullptr;  // [tokens, heads, head_dim]; y may be the same
+    int64_t heads = 0;
+    const float* norm_weight = nullptr;  // [head_dim], or null: no norm before
+    float* y = nullptr;
+  };
+  std::span<const Part> parts;
+  int64_t tokens = 0, head_dim = 0;
   const int32_t* positions = nullptr;  // [tokens]
   const float* inv_freq = nullptr;     // [half_dim]
   int64_t half_dim = 0;                // rotary_dim / 2
   float scaling = 1.0f;                // on cosine and sine
-  float* y = nullptr;
+  float norm_eps = 0.0f;
 };
 void rope(ThreadPool& pool, const RopeArgs& args);
 

@@ -139,23 +139,20 @@ void multiply_llm_int8(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
 }
 
 // x as jobs read it that do not take it as it is: in the order of stored columns (GPTQ's
-// act-order), or, for kernels of floats, rounded as int8 activations are.
+// act-order), and, for kernels of floats, rounded as int8 activations are.
 CachedArray<float> change_x(ThreadPool& pool, BufferCache& buffers, const LinearJob& job,
-                            bool stored_order) {
+                            bool round) {
   const int64_t cols = job.weight.cols;
+  const int32_t* positions = job.weight.positions;
   auto changed = buffers.array<float>(job.args.tokens * cols);
-  std::span<const int32_t> positions;
-  if (job.weight.affine) positions = positions_of(*job.weight.affine);
   pool.parallel_for(job.args.tokens, 1, [&](int64_t begin, int64_t end) {
     for (int64_t t = begin; t < end; ++t) {
       const float* from = job.args.x + t * cols;
-      float* to = changed.get() + t * cols;
-      const auto size = static_cast<size_t>(cols);
-      if (!stored_order) {
-        round_int8_activations({from, size}, positions, {to, size});
-        continue;
+      const std::span<float> to(changed.get() + t * cols, static_cast<size_t>(cols));
+      for (size_t c = 0; c < to.size(); ++c) {
+        to[positions ? static_cast<size_t>(positions[c]) : c] = from[c];
       }
-      for (size_t c = 0; c < size; ++c) to[positions[c]] = from[c];
+      if (round) round_int8_activations(to, {}, to);
     }
   });
   return changed;
@@ -165,10 +162,10 @@ void multiply(ThreadPool& pool, BufferCache& buffers, std::span<LinearJob> jobs)
   const WeightView& weight = jobs.front().weight;
   const Form form = form_of(weight, jobs.front().args.tokens);
   const bool floats = form == Form::kFloats || form == Form::kPacked;
-  const bool stored_order = !floats && weight.block.positions;
+  const bool round = floats && weight.activations_are_int8;
   CachedArray<float> changed;
-  if (stored_order || (floats && weight.activations_are_int8)) {
-    changed = change_x(pool, buffers, jobs.front(), stored_order);
+  if (weight.positions || round) {
+    changed = change_x(pool, buffers, jobs.front(), round);
     for (LinearJob& job : jobs) job.args.x = changed.get();
   }
   switch (form) {
@@ -212,9 +209,14 @@ void embedding(ThreadPool& pool, const Weight& table, const int32_t* ids, int64_
   // About 16k elements a task: microseconds of decoding.
   const int64_t grain = std::max<int64_t>(1, (16 << 10) / std::max<int64_t>(1, view.cols));
   pool.parallel_for(tokens, grain, [&](int64_t begin, int64_t end) {
-    std::vector<float> absmax;
+    DecodeScratch scratch;
+    std::vector<float> stored(static_cast<size_t>(view.positions ? view.cols : 0));
     for (int64_t t = begin; t < end; ++t) {
-      decode_columns(view, ids[t], 0, view.cols, y + t * view.cols, absmax);
+      float* out = y + t * view.cols;
+      decode_columns(view, ids[t], 0, view.cols, view.positions ? stored.data() : out, scratch);
+      for (size_t c = 0; c < stored.size(); ++c) {
+        out[c] = stored[static_cast<size_t>(view.positions[c])];
+      }
     }
   });
 }

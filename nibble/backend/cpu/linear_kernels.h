@@ -43,14 +43,6 @@ inline constexpr int64_t kDensePrefetch = 1024, kInt8Prefetch = 2048, kCodesPref
 void dot_pack(const float* x, int64_t tokens, int64_t cols, float* packed);
 void dot_rows(const WeightView& weight, const LinearArgs& args, const float* parts, RowRange range);
 
-// A row of 4-bit codes as the kernels below see it.
-struct CodeRow {
-  const uint8_t* codes;
-  const float* absmax;    // of the block that holds the row's first element, and on
-  int64_t first_element;  // of the row, in the matrix
-  int64_t groups;         // per row
-};
-
 // 4-bit codes (CodeBlockView) when can_dot_code_rows(weight), with x in int16; args.x is not read.
 bool can_dot_code_rows(const WeightView& weight);
 BlockActivations quantize_for_code_rows(ThreadPool& pool, BufferCache& buffers,
@@ -64,9 +56,13 @@ void dot_decoded_rows(const WeightView& weight, const LinearArgs& args, const fl
 
 // Decoding. ------------------------------------------------------------------------------------
 
-// Columns [col, col + count) of a row as floats, equal to Weight::decode_row. `absmax` is scratch.
+struct DecodeScratch {
+  std::vector<float> absmax, zeros;
+};
+
+// Stored columns [col, col + count) of a row as floats, equal to Weight::decode_row.
 void decode_columns(const WeightView& weight, int64_t row, int64_t col, int64_t count, float* out,
-                    std::vector<float>& absmax);
+                    DecodeScratch& scratch);
 
 // What x may reach with this weight, in its own mode or with int8 activations.
 inline BlockLimits limits_of(const WeightView& weight, BlockLimits own) {
@@ -77,10 +73,6 @@ inline BlockLimits limits_of(const WeightView& weight, BlockLimits own) {
 inline int32_t value_limit(const CodeBlockView& block, int32_t limit) {
   return block.zeros ? limit - limit % 8 : limit;
 }
-
-// The absmax of blocks [begin, begin + count): a pointer into the weight or into `scratch`.
-const float* absmax_of(const CodeBlockView& block, int64_t begin, int64_t count,
-                       std::vector<float>& scratch);
 
 // Many tokens: decode a panel of rows into cache and multiply it by all tokens. -------------------
 

@@ -32,10 +32,10 @@ CodeBlockView blocks_of(const AffineGroup& packed, int64_t rows, int64_t cols) {
   block.codebook = kCodesMinus8;
   block.largest = 8.0f;
   block.block_size = size;
-  block.absmax = packed.scales.data<float>().data();
-  block.zeros = packed.zeros.data<float>().data();
+  block.scale_dtype = packed.scales.dtype();
+  block.absmax = packed.scales.raw();
+  block.zeros = packed.zeros.raw();
   block.zero_form = packed.zero_form;
-  if (packed.positions.defined()) block.positions = packed.positions.data<int32_t>().data();
   return block;
 }
 
@@ -86,13 +86,17 @@ WeightView view_of(const Weight& weight) {
         view.block.nested_block_size = packed.nested->block_size;
         view.block.nested_offset = packed.nested->offset;
       } else {
-        view.block.absmax = packed.absmax.data<float>().data();
+        view.block.scale_dtype = packed.absmax.dtype();
+        view.block.absmax = packed.absmax.raw();
       }
       break;
     }
     case Layout::kAffineGroup:
       view.affine = &weight.as_affine_group();
       view.block = blocks_of(*view.affine, view.rows, view.cols);
+      if (view.affine->positions.defined()) {
+        view.positions = view.affine->positions.data<int32_t>().data();
+      }
       view.activations_are_int8 = weight.activation_mode() == ActivationMode::kInt8;
       break;
     case Layout::kFloat8Block:

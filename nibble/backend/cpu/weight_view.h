@@ -12,14 +12,15 @@ namespace nibble::cpu {
 
 // 4-bit codes in blocks of the flattened matrix: those of code_block, and of affine_group where its
 // rows are whole groups. There the codebook is code - 8, absmax the scale, and each block of a row
-// adds offset_of(block) times the sum of its x.
+// adds its offset times the sum of its x (block_scales.h).
 struct CodeBlockView {
   const uint8_t* codes = nullptr;   // two per byte; null: not in this form
   bool low_nibble_first = false;    // which of a byte's elements comes first
   const float* codebook = nullptr;  // [16]
   float largest = 0.0f;             // magnitude in the codebook; infinite when one is not finite
   int64_t block_size = 0;
-  const float* absmax = nullptr;  // [blocks]; null when nested
+  DType scale_dtype = DType::kF32;  // of absmax and zeros: float32, float16 or bfloat16
+  const void* absmax = nullptr;     // [blocks]; null when nested
   // The nested absmax: absmax[i] = nested_codebook[nested_codes[i]] * nested_absmax[i /
   // nested_block_size] + nested_offset, rounded after each operation.
   const uint8_t* nested_codes = nullptr;
@@ -28,14 +29,8 @@ struct CodeBlockView {
   int64_t nested_block_size = 0;
   float nested_offset = 0.0f;
 
-  const float* zeros = nullptr;  // [blocks], affine_group only
+  const void* zeros = nullptr;  // [blocks], affine_group only
   ZeroForm zero_form = ZeroForm::kSubtracted;
-  const int32_t* positions = nullptr;  // [cols]: where x of a column goes; null: where it is
-
-  float offset_of(int64_t i) const {
-    return zero_form == ZeroForm::kAdded ? 8.0f * absmax[i] + zeros[i]
-                                         : absmax[i] * (8.0f - zeros[i]);
-  }
 };
 
 struct WeightView {
@@ -45,7 +40,10 @@ struct WeightView {
   const void* elements = nullptr;     // [rows, cols] dense elements or int8 codes
   const float* row_absmax = nullptr;  // [rows], int8_row only
   CodeBlockView block;
-  const AffineGroup* affine = nullptr;  // affine_group only
+  // affine_group only. Kernels take columns as they are stored: x of column c as that of column
+  // positions[c], null where that is c.
+  const AffineGroup* affine = nullptr;
+  const int32_t* positions = nullptr;   // [cols]
   const Float8Block* float8 = nullptr;  // float8_block only: its codes are `elements`
   // int8_row: LLM.int8(). Others: groups of columns (format/int8_activations.h).
   bool activations_are_int8 = false;

@@ -13,6 +13,30 @@ namespace {
 
 using std::size_t;
 
+void normalize(std::span<const float> x, std::span<const float> weight, float eps,
+               std::span<float> y) {
+  double squares = 0.0;
+  for (const float value : x) squares += double{value} * value;
+  const double norm = 1.0 / std::sqrt(squares / static_cast<double>(x.size()) + eps);
+  for (size_t i = 0; i < x.size(); ++i) y[i] = static_cast<float>(x[i] * norm * weight[i]);
+}
+
+void turn(std::span<const float> head, int32_t position, const RopeAngles& angles,
+          std::span<float> y) {
+  const auto frequency = angles.inv_freq.data<float>();
+  const size_t half = frequency.size();
+  for (size_t i = 0; i < half; ++i) {
+    // The angle is rounded to float as in every implementation that models were trained with; at
+    // position 100,000 that moves it by up to 0.004.
+    const float angle = static_cast<float>(position) * frequency[i];
+    const double cosine = std::cos(double{angle}) * angles.attention_scaling;
+    const double sine = std::sin(double{angle}) * angles.attention_scaling;
+    y[i] = static_cast<float>(head[i] * cosine - head[i + half] * sine);
+    y[i + half] = static_cast<float>(head[i + half] * cosine + head[i] * sine);
+  }
+  std::ranges::copy(head.subspan(2 * half), y.begin() + static_cast<std::ptrdiff_t>(2 * half));
+}
+
 class ReferenceBackend final : public Backend {
  public:
   std::string_view name() const override { return "reference"; }
@@ -35,43 +59,35 @@ class ReferenceBackend final : public Backend {
   }
 
   void rms_norm(Stream&, const Tensor& x, const Tensor& weight, float eps, Tensor& y) override {
+    const size_t width = weight.data<float>().size();
     const auto in = x.data<float>();
-    const auto scale = weight.data<float>();
     const auto out = y.mutable_data<float>();
-    const size_t width = scale.size();
-    for (size_t row = 0; row < in.size(); row += width) {
-      double squares = 0.0;
-      for (size_t i = 0; i < width; ++i) squares += double{in[row + i]} * in[row + i];
-      const double norm = 1.0 / std::sqrt(squares / static_cast<double>(width) + eps);
-      for (size_t i = 0; i < width; ++i) {
-        out[row + i] = static_cast<float>(in[row + i] * norm * scale[i]);
-      }
+    for (size_t at = 0; at < in.size(); at += width) {
+      normalize(in.subspan(at, width), weight.data<float>(), eps, out.subspan(at, width));
     }
   }
 
-  void rope(Stream&, const Tensor& x, const Tensor& positions, const Tensor& inv_freq,
-            float attention_scaling, Tensor& y) override {
-    const auto in = x.data<float>();
-    const auto position = positions.data<int32_t>();
-    const auto frequency = inv_freq.data<float>();
-    const auto out = y.mutable_data<float>();
-    const size_t heads = static_cast<size_t>(x.dim(1)), head_dim = static_cast<size_t>(x.dim(2));
-    const size_t half = frequency.size();
-    for (size_t t = 0; t < position.size(); ++t) {
-      for (size_t h = 0; h < heads; ++h) {
-        const auto from = in.subspan((t * heads + h) * head_dim, head_dim);
-        const auto to = out.subspan((t * heads + h) * head_dim, head_dim);
-        for (size_t i = 0; i < half; ++i) {
-          // The angle is rounded to float as in every implementation that models were trained with;
-          // at position 100,000 that moves it by up to 0.004.
-          const float angle = static_cast<float>(position[t]) * frequency[i];
-          const double cosine = std::cos(double{angle}) * attention_scaling;
-          const double sine = std::sin(double{angle}) * attention_scaling;
-          to[i] = static_cast<float>(from[i] * cosine - from[i + half] * sine);
-          to[i + half] = static_cast<float>(from[i + half] * cosine + from[i] * sine);
+  void add_rms_norm(Stream& stream, const Tensor& a, const Tensor& b, const Tensor& weight,
+                    float eps, Tensor& sum, Tensor& y) override {
+    add(stream, a, b, sum);
+    rms_norm(stream, sum, weight, eps, y);
+  }
+
+  void rope(Stream&, std::span<const RopePart> parts, const RopeAngles& angles,
+            float eps) override {
+    const auto positions = angles.positions.data<int32_t>();
+    for (const RopePart& part : parts) {
+      const size_t head_dim = static_cast<size_t>(part.x.dim(2));
+      const size_t heads = static_cast<size_t>(part.x.dim(1));
+      std::vector<float> head(head_dim);
+      for (size_t i = 0; i < positions.size() * heads; ++i) {
+        const auto from = part.x.data<float>().subspan(i * head_dim, head_dim);
+        std::ranges::copy(from, head.begin());
+        if (part.norm_weight.defined()) {
+          normalize(from, part.norm_weight.data<float>(), eps, head);
         }
-        std::copy(from.begin() + static_cast<std::ptrdiff_t>(2 * half), from.end(),
-                  to.begin() + static_cast<std::ptrdiff_t>(2 * half));
+        turn(head, positions[i / heads], angles,
+             part.y.mutable_data<float>().subspan(i * head_dim, head_dim));
       }
     }
   }

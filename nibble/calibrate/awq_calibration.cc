@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nibble/calibrate/awq_calibration.h"
+
+#include <memory>
+#include <utility>
+
+#include "nibble/base/error.h"
+#include "nibble/calibrate/block_run.h"
+#include "nibble/calibrate/model_scaling.h"
+#include "nibble/quant/awq_search.h"
+#include "nibble/quant/awq_solver.h"
+
+namespace nibble {
+namespace {
+
+class AwqRun {
+ public:
+  AwqRun(Model& model, Backend& backend, ThreadPool& pool,
+         std::span<const std::vector<int32_t>> sequences, const AwqCalibrationOptions& options)
+      : model_(model),
+        pool_(pool),
+        options_(options),
+        run_(model, backend, sequences),
+        scaling_(model, run_.ctx(), pool) {}
+
+  Calibration run() {
+    if (options_.progress) {
+      options_.progress->begin("calibrating", static_cast<int64_t>(options_.modules.size()));
+    }
+    for (int64_t block = 0; block < model_.block_count(); ++block) quantize(block);
+    if (options_.progress) options_.progress->end();
+    return std::move(result_);
+  }
+
+ private:
+  // A group of which some consumers are wanted, and what its inputs have said.
+  struct Search {
+    ScaleGroup group;
+    std::vector<ScaledLinear> wanted;
+    OutputError error;
+    int64_t tokens = 0;
+    AwqScales scales;
+  };
+
+  // What the library throws within, with the matrix.
+  template <typename Body>
+  static void naming(const std::string& path, const Body& body) {
+    try {
+      body();
+    } catch (const Interrupted&) {
+      throw;
+    } catch (Error& error) {
+      throw error.tensor(path + ".weight");
+    }
+  }
+
+  const Tensor& dense(const ScaledLinear& of) const {
+    return scaling_.linear(of.path).weight().weight().as_dense().values;
+  }
+
+  void quantize(int64_t block) {
+    const std::vector<Search> searches = search_block(block);
+    for (const Search& search : searches) scaling_.add(search.group, search.scales.of_sources);
+    std::vector<std::pair<Linear*, Weight>> replaced;
+    for (const Search& search : searches) {
+      for (size_t i = 0; i < search.wanted.size(); ++i) {
+        naming(search.wanted[i].path, [&] { solve(search, i, replaced); });
+      }
+    }
+    result_.tensors.merge(scaling_.apply(options_.modules));
+    for (auto& [linear, weight] : replaced) {
+      linear->set_weight(run_.ctx().backend.prepare(std::move(weight)));
+    }
+  }
+
+  std::vector<Search> search_block(int64_t block) {
+    std::vector<std::pair<ScaleGroup, std::vector<ScaledLinear>>> groups;
+    InputObserver observer(pool_);
+    for (ScaleGroup& group : model_.scale_groups(block)) {
+      std::vector<ScaledLinear> wanted;
+      for (const ScaledLinear& linear : group.consumers) {
+        if (options_.modules.contains(linear.path)) wanted.push_back(linear);
+      }
+      if (wanted.empty()) continue;
+      observer.watch(scaling_.linear(wanted.front().path).weight());
+      groups.emplace_back(std::move(group), std::move(wanted));
+    }
+    run_.advance(block, &observer);
+    std::vector<Search> searches;
+    for (auto& [group, wanted] : groups) {
+      const std::string first = wanted.front().path;
+      const auto count = static_cast<int64_t>(wanted.size());
+      naming(first, [&] {
+        searches.push_back(search(std::move(group), std::move(wanted),
+                                  observer.of(scaling_.linear(first).weight())));
+      });
+      if (options_.progress) options_.progress->advance(count, first);
+    }
+    return searches;
+  }
+
+  Search search(ScaleGroup group, std::vector<ScaledLinear> wanted, const Hessian& inputs) {
+    Search result{std::move(group), std::move(wanted), OutputError(inputs), inputs.tokens(), {}};
+    std::vector<Tensor> matrices;
+    for (const ScaledLinear& linear : result.wanted) matrices.push_back(dense(linear));
+    std::vector<int32_t> sources;
+    for (int64_t c = 0; c < inputs.cols(); ++c) {
+      sources.push_back(static_cast<int32_t>(result.group.source(c)));
+    }
+    result.scales = search_awq_scales(matrices, sources, inputs, result.error,
+                                      options_.grid_of_cols(inputs.cols()), pool_);
+    return result;
+  }
+
+  void solve(const Search& search, size_t index,
+             std::vector<std::pair<Linear*, Weight>>& replaced) {
+    const ScaledLinear& of = search.wanted[index];
+    AwqSolverOptions solver;
+    solver.grid = options_.grid_of_cols(search.error.cols());
+    solver.clip = of.output_counts;
+    AwqSolution solution = solve_awq(dense(of), scaling_.of(of.path), search.error, solver, pool_);
+    CalibratedModule& module = result_.modules.emplace_back();
+    module.name = of.path;
+    module.loss = solution.loss;
+    module.tokens = search.tokens;
+    module.rounded_loss = search.scales.rounded[index];
+    module.ratio = search.scales.ratio;
+    replaced.emplace_back(&scaling_.linear(of.path), solution.weight);
+    result_.weights.emplace(of.path, std::move(solution.weight));
+  }
+
+  Model& model_;
+  ThreadPool& pool_;
+  const AwqCalibrationOptions& options_;
+  BlockRun run_;
+  ModelScaling scaling_;
+  Calibration result_;
+};
+
+}  // namespace
+
+Calibration calibrate_awq(Model& model, Backend& backend, ThreadPool& pool,
+                          std::span<const std::vector<int32_t>> sequences,
+                          const AwqCalibrationOptions& options) {
+  return AwqRun(model, backend, pool, sequences, options).run();
+}
+
+}  // namespace nibble

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// AWQ over a whole model. Each block runs once, as it was: the searches of a block see its original
+// weights and no error of the blocks before it. The second moments of all inputs of a block are in
+// memory together.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <set>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nibble/backend/backend.h"
+#include "nibble/base/progress.h"
+#include "nibble/base/thread_pool.h"
+#include "nibble/calibrate/calibration.h"
+#include "nibble/models/model.h"
+#include "nibble/quant/affine_rtn.h"
+
+namespace nibble {
+
+struct AwqCalibrationOptions {
+  std::function<RtnOptions(int64_t cols)> grid_of_cols;
+  std::set<std::string> modules;  // to quantize, by path; the others are scaled with them at most
+  Progress* progress = nullptr;   // counts modules
+};
+
+// Gives `model` the scales and the quantized weights, too: it runs as the quantized one does.
+// Throws Error for tokens out of the vocabulary and, naming the module, where no scale of the
+// search serves.
+Calibration calibrate_awq(Model& model, Backend& backend, ThreadPool& pool,
+                          std::span<const std::vector<int32_t>> sequences,
+                          const AwqCalibrationOptions& options);
+
+}  // namespace nibble

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A file of many JSON values that a user brings: texts, questions. Either .jsonl, one value a line
+// and blank lines passed over, or .json, one list.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+
+namespace nibble {
+
+// True for .json and .jsonl.
+bool is_json_list(const std::filesystem::path& file);
+
+struct JsonEntry {
+  const nlohmann::ordered_json& value;
+  int64_t number;               // the line of a .jsonl file, else the place in the list, from 1
+  std::filesystem::path where;  // what errors show as the file: "FILE:LINE" or "FILE: entry N"
+};
+
+// Visits the first `limit` values (0: all) in order. A .jsonl file is parsed line by line, so what
+// comes behind the limit need not be JSON. Throws Error with file and place.
+void for_each_json_entry(const std::filesystem::path& file, int64_t limit,
+                         const std::function<void(const JsonEntry&)>& visit);
+
+}  // namespace nibble
