@@ -24,6 +24,10 @@ void add_calibration_options(CLI::App& command, CalibrationArguments& arguments)
                      "gptq: of the Hessian's mean diagonal, added to it (default 0.1)");
   command.add_flag("--desc-act", arguments.desc_act,
                    "gptq: columns in order of decreasing activation, whatever their group");
+  command.add_flag("--static-groups", arguments.static_groups,
+                   "gptq: scales from the weights as they are before any correction");
+  command.add_flag("--parity", arguments.parity,
+                   "gptq: scales and the order of columns as in the original code");
 }
 
 void require_calibration(const CalibrationArguments& arguments) {
@@ -35,6 +39,8 @@ void require_calibration(const CalibrationArguments& arguments) {
   needs(arguments.seqlen.has_value(), "--calibration-seqlen");
   needs(arguments.damp_percent.has_value(), "--damp-percent");
   needs(arguments.desc_act, "--desc-act");
+  needs(arguments.static_groups, "--static-groups");
+  needs(arguments.parity, "--parity");
 }
 
 CalibrationOptions calibration_options(const CalibrationArguments& arguments,
@@ -43,6 +49,7 @@ CalibrationOptions calibration_options(const CalibrationArguments& arguments,
   options.texts = arguments.texts;
   options.samples = arguments.samples.value_or(options.samples);
   options.seqlen = arguments.seqlen;
+  options.parity = arguments.parity;
   options.backend = common.device;
   return options;
 }

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -18,6 +17,7 @@
 #include "nibble/quant/awq.h"
 #include "nibble/quant/gptq.h"
 #include "nibble/quant/gptq_packing.h"
+#include "nibble/quant/plain_modules.h"
 #include "nibble/text/tokenizer.h"
 
 namespace nibble {
@@ -127,27 +127,11 @@ CalibratedModel calibrate_with(const Method& method, const std::filesystem::path
   return result;
 }
 
-// "self_attn.q_proj" of "model.layers.3.self_attn.q_proj".
-std::string name_in_block(const std::string& path) {
-  for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', dot + 1)) {
-    const size_t end = path.find('.', dot + 1);
-    const std::string part = path.substr(dot + 1, end - dot - 1);
-    if (end != std::string::npos &&
-        std::ranges::all_of(part, [](unsigned char c) { return std::isdigit(c) != 0; })) {
-      return path.substr(end + 1);
-    }
-  }
-  return path;
-}
-
-// Of the quantized modules, each once, in their order.
-std::vector<std::string> names_in_block(const Calibration& calibration) {
-  std::vector<std::string> names;
-  for (const CalibratedModule& module : calibration.modules) {
-    const std::string name = name_in_block(module.name);
-    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
-  }
-  return names;
+// The config, in which modules that stay plain are named.
+QuantizationConfig naming_plain(QuantizationConfig config, const CalibratedModel& result) {
+  std::vector<std::string> packed;
+  for (const CalibratedModule& module : result.calibration.modules) packed.push_back(module.name);
+  return leaving_plain(std::move(config), result.plain, packed);
 }
 
 }  // namespace
@@ -166,15 +150,15 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const GptqC
     run.grid_of_cols = [&](int64_t cols) { return scheme.grid_options(cols); };
     run.solver.damp_percent = config.damp_percent;
     run.solver.desc_act = config.desc_act;
+    run.solver.static_groups = config.static_groups;
+    run.solver.parity = options.parity;
     run.solver.act_group_aware = config.act_group_aware && !config.desc_act;
     return calibrate_gptq(*opened.model, *opened.backend, *pool, sequences, run);
   };
   GptqConfig described = config;
   CalibratedModel result = calibrate_with(method, folder, options, pool, progress, described.meta);
-  // Readers take every Linear of a block for a packed one unless they are told which are.
-  if (!result.plain.empty())
-    described.modules_in_block_to_quantize = {names_in_block(result.calibration)};
-  result.config = std::move(described);
+  if (options.parity) described.meta["calibration"]["parity"] = true;
+  result.config = naming_plain(std::move(described), result);
   return result;
 }
 
@@ -186,7 +170,7 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqCo
       .scheme = scheme, .file = "an AWQ file", .group_size = config.group_size, .seqlen = 512};
   method.fits = [&](int64_t rows, int64_t cols) { return scheme.fills_words(rows, cols); };
   method.misfit = [&](int64_t rows, int64_t cols, int64_t group) {
-    return scheme.misfit(rows, cols, group);
+    return scheme.misfit_of_groups(rows, cols, group);
   };
   method.run = [&](OpenedModel& opened, const Sequences& sequences, std::set<std::string> modules) {
     AwqCalibrationOptions run;
@@ -197,20 +181,7 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqCo
   };
   AwqConfig described = config;
   CalibratedModel result = calibrate_with(method, folder, options, pool, progress, described.meta);
-  if (!result.plain.empty()) {
-    std::vector<std::string> kept =
-        config.modules_to_not_convert.value_or(std::vector<std::string>());
-    const std::vector<std::string> packed = names_in_block(result.calibration);
-    for (const std::string& path : result.plain) {
-      // The name of all of its kind, unless some of them are packed.
-      const std::string name = name_in_block(path);
-      const bool all = std::ranges::find(packed, name) == packed.end();
-      const std::string& entry = all ? name : path;
-      if (std::ranges::find(kept, entry) == kept.end()) kept.push_back(entry);
-    }
-    described.modules_to_not_convert = std::move(kept);
-  }
-  result.config = std::move(described);
+  result.config = naming_plain(std::move(described), result);
   return result;
 }
 

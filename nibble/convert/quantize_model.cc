@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/convert/quantize_model.h"
 
+#include <fmt/format.h>
+
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -13,6 +15,7 @@
 #include "nibble/convert/model_files.h"
 #include "nibble/convert/model_source.h"
 #include "nibble/io/page_advice.h"
+#include "nibble/quant/plain_modules.h"
 
 namespace nibble {
 namespace {
@@ -40,6 +43,45 @@ void check_matrices(const Checkpoint& checkpoint, const std::vector<ModuleInfo>&
         .expected(to_string(Shape{module.rows, module.cols}))
         .got(to_string(shape));
   }
+}
+
+// Those that are to be quantized, by the name of the weight; the report counts all of them.
+std::map<std::string, ModuleInfo> choose_modules(const std::vector<ModuleInfo>& modules,
+                                                 const Scheme& scheme, const ChosenCodes* chosen,
+                                                 ConversionReport& report) {
+  std::map<std::string, ModuleInfo> to_quantize;
+  for (const ModuleInfo& module : modules) {
+    if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
+    bool converts = module.quantizable && (!chosen || chosen->weights.contains(module.name));
+    const std::optional<std::string> wanted =
+        converts && !chosen ? scheme.misfit(module.rows, module.cols) : std::nullopt;
+    if (wanted) {
+      if (report.misfits.empty()) {
+        report.misfit =
+            fmt::format("{} {}, {} asks for {}", module.name,
+                        to_string(Shape{module.rows, module.cols}), scheme.name(), *wanted);
+      }
+      report.misfits.push_back(module.name);
+      converts = false;
+    }
+    if (converts) to_quantize.emplace(module.name + ".weight", module);
+    ++(converts ? report.modules_converted : report.modules_kept);
+  }
+  if (to_quantize.empty() && !report.misfits.empty()) {
+    throw Error(fmt::format("the model has no module that files of {} can hold", scheme.name()))
+        .got(report.misfit);
+  }
+  return to_quantize;
+}
+
+// The config, in which modules that stay plain for their shape are named.
+Json config_of(const Scheme& scheme, const std::map<std::string, ModuleInfo>& quantized,
+               const std::vector<std::string>& misfits) {
+  Json config = scheme.config_json();
+  if (misfits.empty()) return config;
+  std::vector<std::string> packed;
+  for (const auto& [tensor, module] : quantized) packed.push_back(module.name);
+  return to_json(leaving_plain(read_quantization_config(config, ""), misfits, packed));
 }
 
 Tensor plain_tensor(const Checkpoint& checkpoint, const std::string& name,
@@ -75,16 +117,11 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   LoadOptions options;
   options.quantize_with = &scheme;
   options.skip_modules = scheme.skip_modules();
-  std::map<std::string, ModuleInfo> to_quantize;  // by the name of the weight
-  ConversionReport& report = conversion.report();
   const std::vector<ModuleInfo> modules = modules_of(source.config, options);
   check_matrices(checkpoint, modules);
-  for (const ModuleInfo& module : modules) {
-    if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
-    const bool converts = module.quantizable && (!chosen || chosen->weights.contains(module.name));
-    if (converts) to_quantize.emplace(module.name + ".weight", module);
-    ++(converts ? report.modules_converted : report.modules_kept);
-  }
+  const std::map<std::string, ModuleInfo> to_quantize =
+      choose_modules(modules, scheme, chosen, conversion.report());
+  const Json quantization = config_of(scheme, to_quantize, conversion.report().misfits);
 
   conversion.describe_source(checkpoint);
   if (chosen) conversion.describe_file(chosen->texts);
@@ -116,7 +153,7 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   }
   Json& config = source.config_json;
   if (!dtype_in_config(config, source.config_file())) set_dtype_in_config(config, plain);
-  config["quantization_config"] = scheme.config_json();
+  config["quantization_config"] = quantization;
   return source.finish(conversion);
 }
 
@@ -145,7 +182,7 @@ ConversionReport dequantize_model(const fs::path& source_folder, const fs::path&
       } else if (packed.is_turn_of(*module, name)) {
         const Tensor codes = checkpoint.tensor(name);
         prefetch_pages(codes);
-        conversion.write_decoded(module->name + ".weight", packed.load(*module), plain);
+        conversion.write_decoded(module->name + ".weight", packed.load(*module, pool), plain);
         drop_pages(codes);
       }  // else a side tensor of the packing, which goes with it
     });
