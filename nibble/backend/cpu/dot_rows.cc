@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Few tokens times dense rows and rows of 8 bits. Each weight element is read from memory once and
-// multiplied by up to four tokens while it is in a register.
-#include <algorithm>
-#include <type_traits>
+// Few tokens times dense or int8 rows. Each weight element is read from memory once and multiplied
+// by up to four tokens while it is in a register.
 #include <vector>
 
 #include "nibble/backend/cpu/linear_kernels.h"
@@ -20,33 +18,11 @@ HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The scales of rows of float8_block: at[r][i] is that of the i-th `columns` columns of row r.
-template <int kRows>
-struct ScalesOfRows {
-  int64_t columns = 0;
-  const float* at[kRows] = {};
-};
-
-template <class T>
-inline constexpr bool kHasScales = std::is_same_v<T, fp8_e4m3> || std::is_same_v<T, fp8_e5m2>;
-
-template <int kRows>
-HWY_INLINE ScalesOfRows<kRows> scales_of_rows(const Float8Block& packed, int64_t row) {
-  ScalesOfRows<kRows> scales{.columns = packed.block_cols};
-  const float* all = packed.scales.data<float>().data();
-  for (int r = 0; r < kRows; ++r) {
-    scales.at[r] = all + (row + r) / packed.block_rows * packed.scales.dim(1);
-  }
-  return scales;
-}
-
 // sums[r * kTokens + t] = w[r] . x[t] for rows that lie `cols` apart and one part of the tokens:
-// `x`, from which the elements behind the last whole vector are taken, and `part`. `scales`, if T
-// has any, change between whole vectors alone.
+// `x`, from which the elements behind the last whole vector are taken, and `part`.
 template <int kRows, int kTokens, class T>
 HWY_INLINE void dot(const T* HWY_RESTRICT w, const float* HWY_RESTRICT x,
-                    const float* HWY_RESTRICT part, int64_t cols, const ScalesOfRows<kRows>& scales,
-                    float* HWY_RESTRICT sums) {
+                    const float* HWY_RESTRICT part, int64_t cols, float* HWY_RESTRICT sums) {
   // Several sums hide the latency of the multiply-add. Their number depends on the tokens alone: a
   // row's result may not depend on which rows share its loads.
   constexpr int kUnroll = kTokens == 1 ? 4 : kTokens == 2 ? 2 : 1;
@@ -59,14 +35,10 @@ HWY_INLINE void dot(const T* HWY_RESTRICT w, const float* HWY_RESTRICT x,
     HWY_UNROLL(4)
     for (int u = 0; u < kUnroll; ++u) sum[s][u] = hn::Zero(d);
   }
-  hn::Vec<decltype(d)> scale[kRows];
   const auto step = [&](int64_t i, int u) HWY_ATTR {
     hn::Vec<decltype(d)> weight[kRows];
     HWY_UNROLL(4)
-    for (int r = 0; r < kRows; ++r) {
-      weight[r] = load_floats(d, w + r * cols + i);
-      if constexpr (kHasScales<T>) weight[r] = hn::Mul(weight[r], scale[r]);
-    }
+    for (int r = 0; r < kRows; ++r) weight[r] = load_floats(d, w + r * cols + i);
     HWY_UNROLL(4)
     for (int t = 0; t < kTokens; ++t) {
       const auto value = hn::LoadU(d, part + i * kTokens + t * lanes);
@@ -76,23 +48,14 @@ HWY_INLINE void dot(const T* HWY_RESTRICT w, const float* HWY_RESTRICT x,
       }
     }
   };
-  const int64_t whole = cols / lanes * lanes;
   int64_t i = 0;
-  for (int64_t block = 0; i < whole; ++block) {
-    int64_t end = whole;
-    if constexpr (kHasScales<T>) {
-      end = std::min(i + scales.columns, whole);
-      HWY_UNROLL(4)
-      for (int r = 0; r < kRows; ++r) scale[r] = hn::Set(d, scales.at[r][block]);
-    }
-    for (; i + kUnroll * lanes <= end; i += kUnroll * lanes) {
-      HWY_UNROLL(4)
-      for (int r = 0; r < kRows; ++r) prefetch(w + r * cols + i, kAhead);
-      HWY_UNROLL(4)
-      for (int u = 0; u < kUnroll; ++u) step(i + u * lanes, u);
-    }
-    for (; i < end; i += lanes) step(i, 0);
+  for (; i + kUnroll * lanes <= cols; i += kUnroll * lanes) {
+    HWY_UNROLL(4)
+    for (int r = 0; r < kRows; ++r) prefetch(w + r * cols + i, kAhead);
+    HWY_UNROLL(4)
+    for (int u = 0; u < kUnroll; ++u) step(i + u * lanes, u);
   }
+  for (; i + lanes <= cols; i += lanes) step(i, 0);
   HWY_UNROLL(16)
   for (int s = 0; s < kRows * kTokens; ++s) {
     auto total = sum[s][0];
@@ -102,8 +65,7 @@ HWY_INLINE void dot(const T* HWY_RESTRICT w, const float* HWY_RESTRICT x,
   }
   for (; i < cols; ++i) {
     for (int r = 0; r < kRows; ++r) {
-      float weight = load_float(w + r * cols + i);
-      if constexpr (kHasScales<T>) weight *= scales.at[r][i / scales.columns];
+      const float weight = load_float(w + r * cols + i);
       for (int t = 0; t < kTokens; ++t) sums[r * kTokens + t] += weight * x[t * cols + i];
     }
   }
@@ -121,10 +83,8 @@ HWY_INLINE void dot_all(const WeightView& weight, const T* w, const LinearArgs& 
   for_parts(args.tokens, [&]<int kTokens>(int64_t t) HWY_ATTR {
     for_sharing_rows(range.begin, range.end, args.tokens, [&]<int kRows>(int64_t row) HWY_ATTR {
       float sums[kRows * kTokens];
-      ScalesOfRows<kRows> scales;
-      if constexpr (kHasScales<T>) scales = scales_of_rows<kRows>(*weight.float8, row);
       dot<kRows, kTokens>(w + (row - range.begin) * cols, args.x + t * cols, parts + t * whole,
-                          cols, scales, sums);
+                          cols, sums);
       for (int r = 0; r < kRows; ++r) {
         const float scale = weight.row_absmax ? weight.row_absmax[row + r] / kInt8Max : 1.0f;
         const float bias = args.bias ? args.bias[row + r] : 0.0f;
@@ -147,6 +107,18 @@ void dot_rows_of(const WeightView& weight, const LinearArgs& args, const float* 
           range);
 }
 
+void DotRows(const WeightView& weight, const LinearArgs& args, const float* parts, RowRange range) {
+  if (weight.layout == Layout::kInt8Row) return dot_rows_of<int8_t>(weight, args, parts, range);
+  switch (weight.dtype) {
+    case DType::kF16:
+      return dot_rows_of<fp16>(weight, args, parts, range);
+    case DType::kBF16:
+      return dot_rows_of<bf16>(weight, args, parts, range);
+    default:
+      return dot_rows_of<float>(weight, args, parts, range);
+  }
+}
+
 void DotDecodedRows(const WeightView& weight, const LinearArgs& args, const float* parts,
                     RowRange range) {
   std::vector<float> decoded(static_cast<size_t>(weight.cols));
@@ -154,29 +126,6 @@ void DotDecodedRows(const WeightView& weight, const LinearArgs& args, const floa
   for (int64_t row = range.begin; row < range.end; ++row) {
     decode_columns(weight, row, 0, weight.cols, decoded.data(), scratch);
     dot_all(weight, decoded.data(), args, parts, {row, row + 1});
-  }
-}
-
-void DotRows(const WeightView& weight, const LinearArgs& args, const float* parts, RowRange range) {
-  if (weight.layout == Layout::kInt8Row) return dot_rows_of<int8_t>(weight, args, parts, range);
-  if (weight.layout == Layout::kFloat8Block) {
-    const int64_t block = weight.float8->block_cols;
-    const int64_t lanes = static_cast<int64_t>(hn::Lanes(hn::ScalableTag<float>()));
-    if (block < weight.cols && block % lanes != 0) {
-      return DotDecodedRows(weight, args, parts, range);
-    }
-  }
-  switch (weight.dtype) {
-    case DType::kF8E4M3:
-      return dot_rows_of<fp8_e4m3>(weight, args, parts, range);
-    case DType::kF8E5M2:
-      return dot_rows_of<fp8_e5m2>(weight, args, parts, range);
-    case DType::kF16:
-      return dot_rows_of<fp16>(weight, args, parts, range);
-    case DType::kBF16:
-      return dot_rows_of<bf16>(weight, args, parts, range);
-    default:
-      return dot_rows_of<float>(weight, args, parts, range);
   }
 }
 

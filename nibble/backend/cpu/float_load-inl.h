@@ -67,34 +67,6 @@ HWY_INLINE hn::Vec<D> load_floats(D d, const uint8_t* from) {
   return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, from)));
 }
 
-#if HWY_TARGET & (HWY_AVX2 | HWY_AVX3 | HWY_AVX3_DL | HWY_NEON)
-// By way of float16, whose conversion is one instruction.
-template <class D>
-HWY_INLINE hn::Vec<D> load_floats(D d, const fp8_e4m3* from) {
-  const hn::Rebind<uint8_t, D> d8;
-  const hn::Rebind<uint16_t, D> d16;
-  const hn::Rebind<hwy::float16_t, D> half;
-  // Exponent and mantissa moved into those of a float16 are the value / 256, subnormals included.
-  const auto code = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(from));
-  const auto bits = hn::ShiftLeft<8>(hn::PromoteTo(d16, code));
-  const auto sign = hn::And(bits, hn::Set(d16, uint16_t{0x8000}));
-  const auto fields = hn::ShiftRight<1>(hn::Xor(bits, sign));
-  const auto is_nan = hn::Eq(fields, hn::Set(d16, uint16_t{0x7f << 7}));
-  const auto nan = hn::IfThenElseZero(is_nan, hn::Set(d16, uint16_t{0x7e00}));
-  const auto value = hn::Or(hn::Or(fields, sign), nan);
-  return hn::Mul(hn::PromoteTo(d, hn::BitCast(half, value)), hn::Set(d, 256.0f));
-}
-
-// The upper half of a float16.
-template <class D>
-HWY_INLINE hn::Vec<D> load_floats(D d, const fp8_e5m2* from) {
-  const hn::Rebind<uint8_t, D> d8;
-  const hn::Rebind<uint16_t, D> d16;
-  const hn::Rebind<hwy::float16_t, D> half;
-  const auto code = hn::LoadU(d8, reinterpret_cast<const uint8_t*>(from));
-  return hn::PromoteTo(d, hn::BitCast(half, hn::ShiftLeft<8>(hn::PromoteTo(d16, code))));
-}
-#else
 // Fields of 8 bits moved into a float's are the value times 2^(bias - 127), subnormals included.
 template <int kMantissaBits, class D>
 HWY_INLINE hn::Vec<D> load_float8_fields(D d, const uint8_t* from, float factor, uint32_t special) {
@@ -119,7 +91,6 @@ template <class D>
 HWY_INLINE hn::Vec<D> load_floats(D d, const fp8_e5m2* from) {
   return load_float8_fields<2>(d, reinterpret_cast<const uint8_t*>(from), 0x1p112f, 0x7c);
 }
-#endif
 
 // One element, for tails.
 template <class T>

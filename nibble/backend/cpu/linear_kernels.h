@@ -38,8 +38,8 @@ inline constexpr int64_t kDensePrefetch = 1024, kInt8Prefetch = 2048, kCodesPref
 
 // Few tokens: decode and dot fused, one pass over the weight. ----------------------------------
 
-// Dense, int8_row (activations stay float) and float8_block. `parts` [tokens * cols] is x by
-// dot_pack; one token's is x as it is.
+// Dense and int8_row (activations stay float). `parts` [tokens * cols] is x by dot_pack; one
+// token's is x as it is.
 void dot_pack(const float* x, int64_t tokens, int64_t cols, float* packed);
 void dot_rows(const WeightView& weight, const LinearArgs& args, const float* parts, RowRange range);
 
