@@ -28,6 +28,8 @@ class BlockRun {
   void observe(int64_t block, LinearObserver& observer);
   // The same, with outputs that become the inputs of the next block.
   void advance(int64_t block, LinearObserver* observer = nullptr);
+  // Behind the last block.
+  void observe_head(LinearObserver& observer);
 
   Context& ctx() { return ctx_; }
 

@@ -16,6 +16,7 @@
 #include "nibble/calibrate/calibration.h"
 #include "nibble/calibrate/calibration_texts.h"
 #include "nibble/quant/quantization_config.h"
+#include "nibble/quant/weight_error.h"
 
 namespace nibble {
 
@@ -47,5 +48,11 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqCo
                                 const CalibrationOptions& options,
                                 const std::shared_ptr<ThreadPool>& pool,
                                 Progress* progress = nullptr);
+
+// What the texts give to the Linears of a plain model, for plan_precision().
+InputSquares measure_input_squares(const std::filesystem::path& folder,
+                                   const CalibrationOptions& options,
+                                   const std::shared_ptr<ThreadPool>& pool,
+                                   Progress* progress = nullptr);
 
 }  // namespace nibble

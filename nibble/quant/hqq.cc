@@ -82,6 +82,11 @@ HqqShape HqqScheme::shape_of(int64_t rows, int64_t cols) const {
           .axis = params.axis};
 }
 
+bool HqqScheme::fits(int64_t rows, int64_t cols) const {
+  const HqqShape shape = shape_of(rows, cols);
+  return shape.fits() && fits_hqq_words(shape, hqq_stored_bits(config_.params.nbits));
+}
+
 Weight HqqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
   check_dense_input(dense);
   const HqqShape shape = shape_of(dense.dim(0), dense.dim(1));
@@ -89,7 +94,7 @@ Weight HqqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
     throw Error("cannot quantize with this hqq config")
         .expected("one set of parameters for all modules, and groups");
   }
-  if (!shape.fits() || !fits_hqq_words(shape, hqq_stored_bits(config_.params.nbits))) {
+  if (!fits(shape.rows, shape.cols)) {
     throw Error("hqq cannot group this matrix")
         .expected(fmt::format("{} that are a multiple of {} and fill whole bytes",
                               shape.axis == 0 ? "rows" : "columns", shape.group_size))
@@ -152,9 +157,8 @@ std::vector<NamedTensor> HqqScheme::save(const Weight& weight, const std::string
   require_columns_in_order(packed, name, "HQQ");
   const HqqShape shape = shape_of(weight.rows(), weight.cols());
   const int64_t group_size = shape.axis == 0 ? 1 : shape.group_size;
-  if (!shape.fits() || !fits_hqq_words(shape, bits) || packed.bits != bits ||
-      packed.group_size != group_size || packed.scales.shape() != shape.scales() ||
-      packed.zero_form != ZeroForm::kSubtracted) {
+  if (!fits(shape.rows, shape.cols) || packed.bits != bits || packed.group_size != group_size ||
+      packed.scales.shape() != shape.scales() || packed.zero_form != ZeroForm::kSubtracted) {
     throw cannot_store(name, "HQQ")
         .expected(fmt::format("codes of {} bits in groups of {} along axis {}", bits,
                               shape.group_size, shape.axis))
