@@ -10,8 +10,10 @@
 namespace nibble::cli {
 
 void add_calibration_options(CLI::App& command, CalibrationArguments& arguments) {
-  command.add_option("--calibration", arguments.texts,
-                     "gptq, awq: texts to calibrate with, a .json list, .jsonl or plain text");
+  command.add_option(
+      "--calibration", arguments.texts,
+      "gptq, awq, hqq with a budget: texts to calibrate with, a .json list, .jsonl or "
+      "plain text");
   command
       .add_option("--calibration-samples", arguments.samples,
                   "Sequences to calibrate with (default 128)")

@@ -58,6 +58,14 @@ void BlockRun::observe_head(LinearObserver& observer) {
   ctx_.linear_observer = nullptr;
 }
 
+Tensor BlockRun::logits_from(int64_t block, size_t sequence) {
+  Tensor hidden = hidden_[sequence];
+  for (; block < model_.block_count(); ++block) {
+    hidden = model_.block(ctx_, block, hidden, batches_[sequence], cache_);
+  }
+  return ctx_.backend.download(ctx_.stream, model_.head(ctx_, hidden));
+}
+
 void InputObserver::on_linear(Context& ctx, const Tensor& x,
                               std::span<const LinearOperands> operands) {
   for (const LinearOperands& operand : operands) {

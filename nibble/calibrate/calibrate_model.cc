@@ -14,6 +14,7 @@
 #include "nibble/calibrate/awq_calibration.h"
 #include "nibble/calibrate/gptq_calibration.h"
 #include "nibble/calibrate/input_squares.h"
+#include "nibble/calibrate/loss_sensitivity.h"
 #include "nibble/models/open_model.h"
 #include "nibble/quant/affine_packing.h"
 #include "nibble/quant/awq.h"
@@ -227,14 +228,18 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqCo
   return result;
 }
 
-InputSquares measure_input_squares(const std::filesystem::path& folder,
-                                   const CalibrationOptions& options,
-                                   const std::shared_ptr<ThreadPool>& pool, Progress* progress) {
+InputSquares measure_loss_sensitivity(const std::filesystem::path& folder,
+                                      const CalibrationOptions& options,
+                                      const std::shared_ptr<ThreadPool>& pool, Progress* progress) {
   const ModelConfig model = plain_config(folder);
   CalibrationTextOptions text;
   const Sequences sequences = sequences_for(model, folder, options, text, kUsualTokens);
   const OpenedModel opened = open_plain(model, folder, options, pool, progress);
-  return measure_input_squares(*opened.model, *opened.backend, sequences, progress);
+  const InputSquares squares =
+      measure_input_squares(*opened.model, *opened.backend, sequences, progress);
+  LossSensitivityOptions loss;
+  loss.progress = progress;
+  return weigh_by_loss(*opened.model, *opened.backend, *pool, sequences, squares, loss);
 }
 
 }  // namespace nibble

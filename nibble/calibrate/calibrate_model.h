@@ -49,10 +49,11 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqCo
                                 const std::shared_ptr<ThreadPool>& pool,
                                 Progress* progress = nullptr);
 
-// What the texts give to the Linears of a plain model, for plan_precision().
-InputSquares measure_input_squares(const std::filesystem::path& folder,
-                                   const CalibrationOptions& options,
-                                   const std::shared_ptr<ThreadPool>& pool,
-                                   Progress* progress = nullptr);
+// What errors in each Linear of a plain model cost, by the texts, for plan_precision(): see
+// weigh_by_loss().
+InputSquares measure_loss_sensitivity(const std::filesystem::path& folder,
+                                      const CalibrationOptions& options,
+                                      const std::shared_ptr<ThreadPool>& pool,
+                                      Progress* progress = nullptr);
 
 }  // namespace nibble

@@ -83,12 +83,15 @@ PlannedModule measure(const ModuleInfo& info, const Tensor& dense, const Schemes
   PlannedModule module;
   module.name = info.name;
   module.weights = info.rows * info.cols;
+  // Sums of squares do not compare across modules, whose outputs are of all sizes.
+  const double whole = input_squares.empty() ? weight_energy(dense, pool) : 1.0;
   for (const auto& scheme : schemes) {
     if (!scheme->fits(info.rows, info.cols)) continue;
     const Weight weight = scheme->quantize(dense, pool);
     int64_t bytes = 0;
     for (const NamedTensor& part : scheme->save(weight, info.name)) bytes += part.tensor.nbytes();
-    module.choices.push_back({bytes, weight_error(weight, dense, input_squares, pool)});
+    const double error = weight_error(weight, dense, input_squares, pool);
+    module.choices.push_back({bytes, whole > 0 ? error / whole : 0.0});
     module.schemes.push_back(scheme);
   }
   if (module.choices.empty()) {

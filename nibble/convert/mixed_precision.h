@@ -32,7 +32,9 @@ struct MixedPrecisionOptions {
   std::optional<int64_t> group_size;
   std::optional<std::vector<std::string>> skip_modules;
   PrecisionBudget budget;
-  InputSquares input_squares;  // of every module, or empty: all inputs count alike
+  // Of every module, weighed so that weight_error() of any two compare; or empty: the error of a
+  // module is the share of its squares that it loses, which does without texts.
+  InputSquares input_squares;
 };
 
 struct PlannedModule {

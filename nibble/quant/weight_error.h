@@ -24,4 +24,7 @@ using InputSquares = std::map<std::string, std::vector<double>>;
 double weight_error(const Weight& weight, const Tensor& dense,
                     std::span<const double> input_squares, ThreadPool& pool);
 
+// The same of a weight of zeros and inputs of 1: the sum of squares of the matrix.
+double weight_energy(const Tensor& dense, ThreadPool& pool);
+
 }  // namespace nibble
