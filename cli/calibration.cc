@@ -10,15 +10,17 @@
 namespace nibble::cli {
 
 void add_calibration_options(CLI::App& command, CalibrationArguments& arguments) {
-  command.add_option("--calibration", arguments.texts,
-                     "gptq, awq: texts to calibrate with, a .json list, .jsonl or plain text");
+  command.add_option(
+      "--calibration", arguments.texts,
+      "gptq, awq, hqq with a budget: texts to calibrate with, a .json list, .jsonl or "
+      "plain text");
   command
       .add_option("--calibration-samples", arguments.samples,
                   "Sequences to calibrate with (default 128)")
       ->check(CLI::Range(1, 1'000'000));
   command
       .add_option("--calibration-seqlen", arguments.seqlen,
-                  "Tokens of each (default gptq 2048, awq 512, or the model's context)")
+                  "Tokens of each (default gptq 2048, others 512, or the model's context)")
       ->check(CLI::Range(11, 1'000'000));
   command.add_option("--damp-percent", arguments.damp_percent,
                      "gptq: of the Hessian's mean diagonal, added to it (default 0.1)");

@@ -28,6 +28,11 @@ class BlockRun {
   void observe(int64_t block, LinearObserver& observer);
   // The same, with outputs that become the inputs of the next block.
   void advance(int64_t block, LinearObserver* observer = nullptr);
+  // Behind the last block.
+  void observe_head(LinearObserver& observer);
+  // What comes out of the model, [tokens, vocab] on the host, when this block and those behind it
+  // run; the inputs of the block stay as they are.
+  Tensor logits_from(int64_t block, size_t sequence);
 
   Context& ctx() { return ctx_; }
 

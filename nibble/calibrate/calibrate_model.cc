@@ -12,6 +12,8 @@
 #include "nibble/base/error.h"
 #include "nibble/calibrate/awq_calibration.h"
 #include "nibble/calibrate/gptq_calibration.h"
+#include "nibble/calibrate/input_squares.h"
+#include "nibble/calibrate/loss_sensitivity.h"
 #include "nibble/models/open_model.h"
 #include "nibble/quant/affine_packing.h"
 #include "nibble/quant/awq.h"
@@ -24,6 +26,9 @@ namespace nibble {
 namespace {
 
 using Sequences = std::vector<std::vector<int32_t>>;
+
+// Of a sequence by which inputs are only measured.
+constexpr int64_t kUsualTokens = 512;
 
 // What a method has of its own.
 struct Method {
@@ -95,28 +100,37 @@ Sequences sequences_for(const ModelConfig& model, const std::filesystem::path& f
   return calibration_sequences(options.texts, *Tokenizer::load(folder), text);
 }
 
-// All but the config; `record` is what the config says of the calibration.
-CalibratedModel calibrate_with(const Method& method, const std::filesystem::path& folder,
-                               const CalibrationOptions& options,
-                               const std::shared_ptr<ThreadPool>& pool, Progress* progress,
-                               nlohmann::ordered_json& record) {
-  const ModelConfig model = ModelConfig::load(folder);
-  if (names_quantization(folder, model.quantization)) {
-    throw Error("the model is quantized already")
-        .file(quantization_file(folder, model.quantization))
-        .hint("run `nibble dequantize` first, or start from the original model");
-  }
-  CalibratedModel result;
-  std::set<std::string> modules = choose_modules(model, method, result.plain);
-  CalibrationTextOptions text;
-  const Sequences sequences = sequences_for(model, folder, options, text, method.seqlen);
+ModelConfig plain_config(const std::filesystem::path& folder) {
+  ModelConfig model = ModelConfig::load(folder);
+  if (!names_quantization(folder, model.quantization)) return model;
+  throw Error("the model is quantized already")
+      .file(quantization_file(folder, model.quantization))
+      .hint("run `nibble dequantize` first, or start from the original model");
+}
 
+OpenedModel open_plain(const ModelConfig& model, const std::filesystem::path& folder,
+                       const CalibrationOptions& options, const std::shared_ptr<ThreadPool>& pool,
+                       Progress* progress) {
   OpenOptions open;
   open.backend = options.backend;
   open.pool = pool;
   open.progress = progress;
   if (model.dtype && is_held(*model.dtype)) open.dtype = model.dtype;
-  OpenedModel opened = open_model(folder, open);
+  return open_model(folder, open);
+}
+
+// All but the config; `record` is what the config says of the calibration.
+CalibratedModel calibrate_with(const Method& method, const std::filesystem::path& folder,
+                               const CalibrationOptions& options,
+                               const std::shared_ptr<ThreadPool>& pool, Progress* progress,
+                               nlohmann::ordered_json& record) {
+  const ModelConfig model = plain_config(folder);
+  CalibratedModel result;
+  std::set<std::string> modules = choose_modules(model, method, result.plain);
+  CalibrationTextOptions text;
+  const Sequences sequences = sequences_for(model, folder, options, text, method.seqlen);
+
+  OpenedModel opened = open_plain(model, folder, options, pool, progress);
   result.calibration = method.run(opened, sequences, std::move(modules));
   record = {{"calibration",
              {{"texts", options.texts.filename().string()},
@@ -183,6 +197,20 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqCo
   CalibratedModel result = calibrate_with(method, folder, options, pool, progress, described.meta);
   result.config = naming_plain(std::move(described), result);
   return result;
+}
+
+InputSquares measure_loss_sensitivity(const std::filesystem::path& folder,
+                                      const CalibrationOptions& options,
+                                      const std::shared_ptr<ThreadPool>& pool, Progress* progress) {
+  const ModelConfig model = plain_config(folder);
+  CalibrationTextOptions text;
+  const Sequences sequences = sequences_for(model, folder, options, text, kUsualTokens);
+  const OpenedModel opened = open_plain(model, folder, options, pool, progress);
+  const InputSquares squares =
+      measure_input_squares(*opened.model, *opened.backend, sequences, progress);
+  LossSensitivityOptions loss;
+  loss.progress = progress;
+  return weigh_by_loss(*opened.model, *opened.backend, *pool, sequences, squares, loss);
 }
 
 }  // namespace nibble

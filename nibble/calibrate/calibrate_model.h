@@ -16,6 +16,7 @@
 #include "nibble/calibrate/calibration.h"
 #include "nibble/calibrate/calibration_texts.h"
 #include "nibble/quant/quantization_config.h"
+#include "nibble/quant/weight_error.h"
 
 namespace nibble {
 
@@ -48,5 +49,12 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqCo
                                 const CalibrationOptions& options,
                                 const std::shared_ptr<ThreadPool>& pool,
                                 Progress* progress = nullptr);
+
+// What errors in each Linear of a plain model cost, by the texts, for plan_precision(): see
+// weigh_by_loss().
+InputSquares measure_loss_sensitivity(const std::filesystem::path& folder,
+                                      const CalibrationOptions& options,
+                                      const std::shared_ptr<ThreadPool>& pool,
+                                      Progress* progress = nullptr);
 
 }  // namespace nibble

@@ -5,7 +5,6 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,38 +22,18 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// Throws Error unless the plain model has the matrices that its config asks for, in their shapes: a
-// model that does not load would give another one. Of a weight that is tied either name will do.
-void check_matrices(const Checkpoint& checkpoint, const std::vector<ModuleInfo>& modules) {
-  std::set<std::string> tied;  // tables that the file may have under the name of what shares them
-  for (const ModuleInfo& module : modules) {
-    if (checkpoint.contains(module.name + ".weight")) tied.insert(module.tied_to);
-  }
-  for (const ModuleInfo& module : modules) {
-    const std::string name = module.name + ".weight";
-    if (module.kind == ModuleInfo::Kind::kParameter) continue;
-    const bool elsewhere = !module.tied_to.empty() || tied.contains(module.name);
-    if (elsewhere && !checkpoint.contains(name)) continue;
-    const Shape& shape = checkpoint.info(name).shape;
-    if (shape == Shape{module.rows, module.cols}) continue;
-    throw Error("wrong shape")
-        .file(checkpoint.file_of(name))
-        .tensor(name)
-        .expected(to_string(Shape{module.rows, module.cols}))
-        .got(to_string(shape));
-  }
-}
-
 // Those that are to be quantized, by the name of the weight; the report counts all of them.
 std::map<std::string, ModuleInfo> choose_modules(const std::vector<ModuleInfo>& modules,
                                                  const Scheme& scheme, const ChosenCodes* chosen,
+                                                 const ModuleSchemes* by_module,
                                                  ConversionReport& report) {
   std::map<std::string, ModuleInfo> to_quantize;
   for (const ModuleInfo& module : modules) {
     if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
-    bool converts = module.quantizable && (!chosen || chosen->weights.contains(module.name));
+    bool converts = module.quantizable && (!chosen || chosen->weights.contains(module.name)) &&
+                    (!by_module || by_module->contains(module.name));
     const std::optional<std::string> wanted =
-        converts && !chosen ? scheme.misfit(module.rows, module.cols) : std::nullopt;
+        converts && !chosen && !by_module ? scheme.misfit(module.rows, module.cols) : std::nullopt;
     if (wanted) {
       if (report.misfits.empty()) {
         report.misfit =
@@ -98,29 +77,24 @@ Tensor plain_tensor(const Checkpoint& checkpoint, const std::string& name,
 ConversionReport quantize_model(const fs::path& source_folder, const fs::path& destination,
                                 const Scheme& scheme, ThreadPool& pool,
                                 CheckpointWriterOptions writer_options, Progress* progress,
-                                const ChosenCodes* chosen) {
-  Conversion conversion(destination,
-                        {{"command", "quantize"}, {"scheme", scheme.config_json().dump()}}, pool,
-                        std::move(writer_options), progress);
+                                const ChosenCodes* chosen, const ModuleSchemes* by_module) {
+  JobDescription job = {{"command", "quantize"}, {"scheme", scheme.config_json().dump()}};
+  if (by_module) {
+    for (const auto& [name, own] : *by_module) job["scheme of " + name] = own->config_json().dump();
+  }
+  Conversion conversion(destination, std::move(job), pool, std::move(writer_options), progress);
   ModelSource source(source_folder);
   const Checkpoint& checkpoint = source.checkpoint;
-  if (source.is_quantized()) {
-    throw Error("the model is quantized already")
-        .file(source.quantization_file())
-        .hint("run `nibble dequantize` first, or start from the original model");
-  }
-  // transformers loads a model in the dtype of its config before it quantizes. Under one that no
-  // model is held in here the other tensors stay as they are.
+  source.require_plain();
   const DType plain =
       dtype_in_config(source.config_json, source.config_file()).value_or(main_dtype(checkpoint));
-  const DType held = is_held(plain) ? plain : DType::kF32;
   LoadOptions options;
   options.quantize_with = &scheme;
   options.skip_modules = scheme.skip_modules();
   const std::vector<ModuleInfo> modules = modules_of(source.config, options);
   check_matrices(checkpoint, modules);
   const std::map<std::string, ModuleInfo> to_quantize =
-      choose_modules(modules, scheme, chosen, conversion.report());
+      choose_modules(modules, scheme, chosen, by_module, conversion.report());
   const Json quantization = config_of(scheme, to_quantize, conversion.report().misfits);
 
   conversion.describe_source(checkpoint);
@@ -132,21 +106,23 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
       if (found == to_quantize.end()) {
         if (source.repeated.contains(name)) return;
         const Tensor tensor = plain_tensor(checkpoint, name, chosen);
-        const bool cast = is_held(plain) && is_float(tensor.dtype()) && !is_old_buffer(name);
-        conversion.write_cast(name, tensor, cast ? plain : tensor.dtype());
+        conversion.write_cast(name, tensor, dtype_beside_quantized(name, tensor.dtype(), plain));
         return;
       }
       const Tensor stored = checkpoint.tensor(name);
       prefetch_pages(stored);
-      const Tensor dense = is_float(stored.dtype()) ? to_dtype(stored, held) : stored;
+      const Tensor dense =
+          is_float(stored.dtype()) ? to_dtype(stored, dtype_before_quantization(plain)) : stored;
+      const std::string& module = found->second.name;
+      const Scheme& own = by_module ? *by_module->at(module) : scheme;
       Weight packed;
       try {
-        packed = chosen ? chosen->weights.at(found->second.name) : scheme.quantize(dense, pool);
+        packed = chosen ? chosen->weights.at(module) : own.quantize(dense, pool);
       } catch (Error& error) {
         throw error.file(checkpoint.file_of(name)).tensor(name);
       }
       drop_pages(stored);
-      for (const NamedTensor& part : scheme.save(packed, found->second.name)) {
+      for (const NamedTensor& part : own.save(packed, module)) {
         conversion.write(part.name, part.tensor);
       }
     });
