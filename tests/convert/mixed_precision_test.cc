@@ -100,7 +100,7 @@ TEST_F(MixedPrecisionTest, EveryModuleIsReadAsItWasWritten) {
     const Tensor dense = plain.tensor(module.name + ".weight");
     // By a scheme of other bits: the module's own tensors say how it is stored.
     const Weight loaded =
-        found.usual_scheme().load(packed, module.name, dense.dim(0), dense.dim(1));
+        found.usual_scheme().load(packed, module.name, dense.dim(0), dense.dim(1), pool_);
     const double share = weight_error(loaded, dense, {}, pool_) / weight_energy(dense, pool_);
     EXPECT_DOUBLE_EQ(share, module.choice().error) << module.name;
   }
