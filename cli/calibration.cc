@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <sstream>
 
 #include "cli/output.h"
@@ -24,6 +25,9 @@ void add_calibration_options(CLI::App& command, CalibrationArguments& arguments)
                      "gptq: of the Hessian's mean diagonal, added to it (default 0.1)");
   command.add_flag("--desc-act", arguments.desc_act,
                    "gptq: columns in order of decreasing activation, whatever their group");
+  command.add_option("--max-memory", arguments.max_memory,
+                     "Of the texts' hidden states at most so many bytes are in memory (8GB, 500MB; "
+                     "default all), the rest in files beside DST");
 }
 
 void require_calibration(const CalibrationArguments& arguments) {
@@ -35,6 +39,7 @@ void require_calibration(const CalibrationArguments& arguments) {
   needs(arguments.seqlen.has_value(), "--calibration-seqlen");
   needs(arguments.damp_percent.has_value(), "--damp-percent");
   needs(arguments.desc_act, "--desc-act");
+  needs(!arguments.max_memory.empty(), "--max-memory");
 }
 
 CalibrationOptions calibration_options(const CalibrationArguments& arguments,
@@ -45,6 +50,11 @@ CalibrationOptions calibration_options(const CalibrationArguments& arguments,
   options.seqlen = arguments.seqlen;
   options.backend = common.device;
   return options;
+}
+
+int64_t max_memory(const CalibrationArguments& arguments) {
+  if (arguments.max_memory.empty()) return std::numeric_limits<int64_t>::max();
+  return parse_size("--max-memory", arguments.max_memory);
 }
 
 namespace {
@@ -73,29 +83,26 @@ Table table_of(const std::vector<CalibratedModule>& modules) {
 
 }  // namespace
 
-void report_calibration(const CalibratedModel& calibrated, const CommonOptions& common) {
-  if (!calibrated.plain.empty()) {
-    warn(fmt::format("{} of {} modules stay plain: their sizes do not fill words of 32 bits ({})",
-                     calibrated.plain.size(),
-                     calibrated.plain.size() + calibrated.calibration.modules.size(),
-                     calibrated.plain.front()));
-  }
+void warn_of_plain(const ModelCalibration& calibration) {
+  const std::vector<std::string>& plain = calibration.plain();
+  if (plain.empty()) return;
+  warn(fmt::format("{} of {} modules stay plain: their sizes do not fill words of 32 bits ({})",
+                   plain.size(), plain.size() + calibration.modules().size(), plain.front()));
+}
+
+void report_calibration(const std::vector<CalibratedModule>& modules, const CommonOptions& common) {
   if (common.json) return;
-  std::istringstream lines(table_of(calibrated.calibration.modules).text());
+  std::istringstream lines(table_of(modules).text());
   for (std::string line; std::getline(lines, line);) note(line, common.quiet);
 }
 
-nlohmann::ordered_json calibration_json(const CalibratedModel& calibrated) {
+nlohmann::ordered_json calibration_json(const std::vector<CalibratedModule>& calibrated,
+                                        const std::vector<std::string>& plain) {
   nlohmann::ordered_json modules = nlohmann::ordered_json::array();
-  for (const CalibratedModule& module : calibrated.calibration.modules) {
-    nlohmann::ordered_json facts = {{"module", module.name}, {"mean_squared_error", module.loss}};
-    if (module.damp_percent) facts["damp_percent"] = *module.damp_percent;
-    if (module.rounded_loss) facts["rounded_mean_squared_error"] = *module.rounded_loss;
-    if (module.ratio) facts["ratio"] = *module.ratio;
-    facts["tokens"] = module.tokens;
-    modules.push_back(std::move(facts));
+  for (const CalibratedModule& module : calibrated) {
+    modules.push_back(to_json(module));
   }
-  return {{"modules", modules}, {"plain", calibrated.plain}};
+  return {{"modules", modules}, {"plain", plain}};
 }
 
 }  // namespace nibble::cli

@@ -185,23 +185,34 @@ std::unique_ptr<Scheme> scheme_of(const QuantizeOptions& options) {
   return nullptr;
 }
 
-// Calibrates, then quantizes with the codes that came of it.
+// Quantizes with the codes that calibration chooses.
 ConversionReport quantize_calibrated(const QuantizeOptions& options,
                                      const std::shared_ptr<ThreadPool>& pool,
                                      const CheckpointWriterOptions& writer, Progress* progress,
                                      nlohmann::ordered_json& details) {
   require_writable_destination(options.destination, writer);  // before the long part
+  const int64_t memory = max_memory(options.calibration);
   const CalibrationOptions how = calibration_options(options.calibration, options.common);
-  CalibratedModel calibrated =
+  const auto calibration =
       method_of(options.scheme) == Method::kAwq
-          ? calibrate_model(options.source, awq_config(options), how, pool, progress)
-          : calibrate_model(options.source, gptq_config(options), how, pool, progress);
-  report_calibration(calibrated, options.common);
-  details = {{"calibration", calibration_json(calibrated)}};
-  const ChosenCodes chosen{std::move(calibrated.calibration.weights),
-                           std::move(calibrated.calibration.tensors), options.calibration.texts};
-  return quantize_model(options.source, options.destination, *make_scheme(calibrated.config, ""),
-                        *pool, writer, progress, &chosen);
+          ? std::make_unique<ModelCalibration>(options.source, awq_config(options), how, pool)
+          : std::make_unique<ModelCalibration>(options.source, gptq_config(options), how, pool);
+  warn_of_plain(*calibration);
+  std::vector<CalibratedModule> modules;
+  CodeChoice choice{options.calibration.texts, calibration->modules(), calibration->blocks(), {}};
+  choice.run = [&](const std::filesystem::path& folder, int64_t first_block,
+                   const CodeChoice::Take& take) {
+    const CalibrationSink sink = [&](int64_t block, Calibration&& codes) {
+      take(block, {std::move(codes.weights), std::move(codes.tensors)});
+    };
+    modules = calibration->run({folder, first_block, memory}, sink, progress);
+  };
+  const ConversionReport report =
+      quantize_model(options.source, options.destination, *make_scheme(calibration->config(), ""),
+                     *pool, writer, progress, &choice);
+  report_calibration(modules, options.common);
+  details = {{"calibration", calibration_json(modules, calibration->plain())}};
+  return report;
 }
 
 void quantize(const QuantizeOptions& options) {

@@ -5,15 +5,14 @@
 
 #include <algorithm>
 #include <cctype>
-#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "nibble/base/error.h"
 #include "nibble/calibrate/awq_calibration.h"
 #include "nibble/calibrate/gptq_calibration.h"
-#include "nibble/models/open_model.h"
+#include "nibble/io/page_advice.h"
 #include "nibble/quant/affine_packing.h"
 #include "nibble/quant/awq.h"
 #include "nibble/quant/gptq.h"
@@ -25,62 +24,7 @@ namespace {
 
 using Sequences = std::vector<std::vector<int32_t>>;
 
-// What a method has of its own.
-struct Method {
-  const Scheme& scheme;
-  const char* file;  // "a GPTQ file"
-  int64_t group_size;
-  int64_t seqlen;  // that of the method's own experiments
-  std::function<bool(int64_t rows, int64_t cols)> fits = {};
-  // What is wrong with a shape that fits in groups of this size, or nullptr.
-  std::function<const char*(int64_t rows, int64_t cols, int64_t group)> misfit = {};
-  std::function<Calibration(OpenedModel& opened, const Sequences& sequences,
-                            std::set<std::string> modules)>
-      run = {};
-};
-
-void check_groups(const ModuleInfo& module, const Method& method) {
-  const int64_t group = resolved_group_size(method.group_size, module.cols);
-  if (module.cols % group != 0) {
-    throw Error("group_size does not divide the columns")
-        .tensor(module.name + ".weight")
-        .expected(fmt::format("a divisor of {}, or -1", module.cols))
-        .got(fmt::format("{}", group));
-  }
-  if (!method.misfit) return;
-  if (const char* wanted = method.misfit(module.rows, module.cols, group)) {
-    throw Error("this matrix cannot be packed for the format")
-        .tensor(module.name + ".weight")
-        .expected(wanted)
-        .got(fmt::format("{} in groups of {}", to_string(Shape{module.rows, module.cols}), group));
-  }
-}
-
-// Sorts the modules that the scheme converts into those that its files can hold and the others.
-std::set<std::string> choose_modules(const ModelConfig& model, const Method& method,
-                                     std::vector<std::string>& plain) {
-  LoadOptions load;
-  load.quantize_with = &method.scheme;
-  load.skip_modules = method.scheme.skip_modules();
-  const WeightLoader recorder(load);
-  make_model(model, recorder);
-  std::set<std::string> chosen;
-  for (const ModuleInfo& module : recorder.modules()) {
-    if (!module.quantizable) continue;
-    if (!method.fits(module.rows, module.cols)) {
-      plain.push_back(module.name);
-      continue;
-    }
-    check_groups(module, method);
-    chosen.insert(module.name);
-  }
-  if (chosen.empty()) {
-    throw Error(fmt::format("the model has no module that {} can hold", method.file))
-        .expected("rows and columns that fill words of 32 bits");
-  }
-  return chosen;
-}
-
+// Sequences of the texts, no longer than the model's context.
 Sequences sequences_for(const ModelConfig& model, const std::filesystem::path& folder,
                         const CalibrationOptions& options, CalibrationTextOptions& text,
                         int64_t usual) {
@@ -95,37 +39,28 @@ Sequences sequences_for(const ModelConfig& model, const std::filesystem::path& f
   return calibration_sequences(options.texts, *Tokenizer::load(folder), text);
 }
 
-// All but the config; `record` is what the config says of the calibration.
-CalibratedModel calibrate_with(const Method& method, const std::filesystem::path& folder,
-                               const CalibrationOptions& options,
-                               const std::shared_ptr<ThreadPool>& pool, Progress* progress,
-                               nlohmann::ordered_json& record) {
-  const ModelConfig model = ModelConfig::load(folder);
-  if (names_quantization(folder, model.quantization)) {
-    throw Error("the model is quantized already")
-        .file(quantization_file(folder, model.quantization))
-        .hint("run `nibble dequantize` first, or start from the original model");
+// Every Linear of a model as it was opened: mapped, so that they cost nothing.
+class OriginalWeights {
+ public:
+  explicit OriginalWeights(Model& model) : model_(model) {
+    model_.visit([this](const std::string& path, Linear& linear) {
+      weights_.emplace(path, linear.shared_weight());
+    });
   }
-  CalibratedModel result;
-  std::set<std::string> modules = choose_modules(model, method, result.plain);
-  CalibrationTextOptions text;
-  const Sequences sequences = sequences_for(model, folder, options, text, method.seqlen);
 
-  OpenOptions open;
-  open.backend = options.backend;
-  open.pool = pool;
-  open.progress = progress;
-  if (model.dtype && is_held(*model.dtype)) open.dtype = model.dtype;
-  OpenedModel opened = open_model(folder, open);
-  result.calibration = method.run(opened, sequences, std::move(modules));
-  record = {{"calibration",
-             {{"texts", options.texts.filename().string()},
-              {"samples", sequences.size()},
-              {"seqlen", text.seqlen},
-              {"tokens", result.calibration.modules.front().tokens},
-              {"seed", text.seed}}}};
-  return result;
-}
+  // Lets go of what stands in their place in a block, and of their pages.
+  void restore(const std::string& prefix) {
+    model_.visit([&](const std::string& path, Linear& linear) {
+      if (!path.starts_with(prefix)) return;
+      linear.set_weight(weights_.at(path));
+      drop_pages(linear.weight().weight().as_dense().values);
+    });
+  }
+
+ private:
+  Model& model_;
+  std::map<std::string, std::shared_ptr<const PreparedWeight>> weights_;
+};
 
 // "self_attn.q_proj" of "model.layers.3.self_attn.q_proj".
 std::string name_in_block(const std::string& path) {
@@ -140,11 +75,11 @@ std::string name_in_block(const std::string& path) {
   return path;
 }
 
-// Of the quantized modules, each once, in their order.
-std::vector<std::string> names_in_block(const Calibration& calibration) {
+// Of the modules, each once, in their order.
+std::vector<std::string> names_in_block(const std::vector<std::string>& modules) {
   std::vector<std::string> names;
-  for (const CalibratedModule& module : calibration.modules) {
-    const std::string name = name_in_block(module.name);
+  for (const std::string& module : modules) {
+    const std::string name = name_in_block(module);
     if (std::ranges::find(names, name) == names.end()) names.push_back(name);
   }
   return names;
@@ -152,56 +87,118 @@ std::vector<std::string> names_in_block(const Calibration& calibration) {
 
 }  // namespace
 
-CalibratedModel calibrate_model(const std::filesystem::path& folder, const GptqConfig& config,
-                                const CalibrationOptions& options,
-                                const std::shared_ptr<ThreadPool>& pool, Progress* progress) {
-  const GptqScheme scheme(config);
-  Method method{
-      .scheme = scheme, .file = "a GPTQ file", .group_size = config.group_size, .seqlen = 2048};
-  method.fits = [&](int64_t rows, int64_t cols) { return fits_gptq(rows, cols, config.bits); };
-  method.run = [&](OpenedModel& opened, const Sequences& sequences, std::set<std::string> modules) {
-    GptqCalibrationOptions run;
-    run.modules = std::move(modules);
-    run.progress = progress;
-    run.grid_of_cols = [&](int64_t cols) { return scheme.grid_options(cols); };
-    run.solver.damp_percent = config.damp_percent;
-    run.solver.desc_act = config.desc_act;
-    run.solver.act_group_aware = config.act_group_aware && !config.desc_act;
-    return calibrate_gptq(*opened.model, *opened.backend, *pool, sequences, run);
-  };
-  GptqConfig described = config;
-  CalibratedModel result = calibrate_with(method, folder, options, pool, progress, described.meta);
-  // Readers take every Linear of a block for a packed one unless they are told which are.
-  if (!result.plain.empty())
-    described.modules_in_block_to_quantize = {names_in_block(result.calibration)};
-  result.config = std::move(described);
-  return result;
+// What a method has of its own.
+struct ModelCalibration::Method {
+  const Scheme& scheme;
+  const char* file;  // "a GPTQ file"
+  int64_t group_size;
+  int64_t seqlen;  // that of the method's own experiments
+  std::function<bool(int64_t rows, int64_t cols)> fits = {};
+  // What is wrong with a shape that fits in groups of this size, or nullptr.
+  std::function<const char*(int64_t rows, int64_t cols, int64_t group)> misfit = {};
+
+  void check_groups(const ModuleInfo& module) const {
+    const int64_t group = resolved_group_size(group_size, module.cols);
+    if (module.cols % group != 0) {
+      throw Error("group_size does not divide the columns")
+          .tensor(module.name + ".weight")
+          .expected(fmt::format("a divisor of {}, or -1", module.cols))
+          .got(fmt::format("{}", group));
+    }
+    if (!misfit) return;
+    if (const char* wanted = misfit(module.rows, module.cols, group)) {
+      throw Error("this matrix cannot be packed for the format")
+          .tensor(module.name + ".weight")
+          .expected(wanted)
+          .got(
+              fmt::format("{} in groups of {}", to_string(Shape{module.rows, module.cols}), group));
+    }
+  }
+};
+
+// Sorts the modules that the scheme converts into those that its files can hold and the others, and
+// draws the sequences. `record` is what the config says of the calibration.
+void ModelCalibration::prepare(const Method& method, nlohmann::ordered_json& record) {
+  const ModelConfig model = ModelConfig::load(folder_);
+  if (names_quantization(folder_, model.quantization)) {
+    throw Error("the model is quantized already")
+        .file(quantization_file(folder_, model.quantization))
+        .hint("run `nibble dequantize` first, or start from the original model");
+  }
+  LoadOptions load;
+  load.quantize_with = &method.scheme;
+  load.skip_modules = method.scheme.skip_modules();
+  const WeightLoader recorder(load);
+  const std::unique_ptr<Model> structure = make_model(model, recorder);
+  for (int64_t i = 0; i < structure->block_count(); ++i) {
+    blocks_.push_back(structure->block_prefix(i));
+  }
+  for (const ModuleInfo& module : recorder.modules()) {
+    if (!module.quantizable) continue;
+    const bool fits = method.fits(module.rows, module.cols);
+    if (fits) method.check_groups(module);
+    (fits ? modules_ : plain_).push_back(module.name);
+  }
+  if (modules_.empty()) {
+    throw Error(fmt::format("the model has no module that {} can hold", method.file))
+        .expected("rows and columns that fill words of 32 bits");
+  }
+  CalibrationTextOptions text;
+  sequences_ = sequences_for(model, folder_, options_, text, method.seqlen);
+  size_t tokens = 0;
+  for (const std::vector<int32_t>& ids : sequences_) tokens += ids.size();
+  record = {{"calibration",
+             {{"texts", options_.texts.filename().string()},
+              {"samples", sequences_.size()},
+              {"seqlen", text.seqlen},
+              {"tokens", tokens},
+              {"seed", text.seed}}}};
 }
 
-CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqConfig& config,
-                                const CalibrationOptions& options,
-                                const std::shared_ptr<ThreadPool>& pool, Progress* progress) {
-  const AwqScheme scheme(config);
+ModelCalibration::ModelCalibration(std::filesystem::path folder, const GptqConfig& config,
+                                   CalibrationOptions options, std::shared_ptr<ThreadPool> pool)
+    : folder_(std::move(folder)), options_(std::move(options)), pool_(std::move(pool)) {
+  const auto scheme = std::make_shared<const GptqScheme>(config);
   Method method{
-      .scheme = scheme, .file = "an AWQ file", .group_size = config.group_size, .seqlen = 512};
-  method.fits = [&](int64_t rows, int64_t cols) { return scheme.fills_words(rows, cols); };
-  method.misfit = [&](int64_t rows, int64_t cols, int64_t group) {
-    return scheme.misfit(rows, cols, group);
+      .scheme = *scheme, .file = "a GPTQ file", .group_size = config.group_size, .seqlen = 2048};
+  method.fits = [&](int64_t rows, int64_t cols) { return fits_gptq(rows, cols, config.bits); };
+  GptqConfig described = config;
+  prepare(method, described.meta);
+  // Readers take every Linear of a block for a packed one unless they are told which are.
+  if (!plain_.empty()) described.modules_in_block_to_quantize = {names_in_block(modules_)};
+  GptqCalibrationOptions run;
+  run.modules = {modules_.begin(), modules_.end()};
+  run.grid_of_cols = [scheme](int64_t cols) { return scheme->grid_options(cols); };
+  run.solver.damp_percent = config.damp_percent;
+  run.solver.desc_act = config.desc_act;
+  run.solver.act_group_aware = config.act_group_aware && !config.desc_act;
+  method_ = [this, run](OpenedModel& opened, const CalibrationWork& work,
+                        const CalibrationSink& sink, Progress* progress) {
+    GptqCalibrationOptions now = run;
+    now.work = work;
+    now.progress = progress;
+    return calibrate_gptq(*opened.model, *opened.backend, *pool_, sequences_, now, sink);
   };
-  method.run = [&](OpenedModel& opened, const Sequences& sequences, std::set<std::string> modules) {
-    AwqCalibrationOptions run;
-    run.modules = std::move(modules);
-    run.progress = progress;
-    run.grid_of_cols = [&](int64_t cols) { return scheme.grid_options(cols); };
-    return calibrate_awq(*opened.model, *opened.backend, *pool, sequences, run);
+  config_ = std::move(described);
+}
+
+ModelCalibration::ModelCalibration(std::filesystem::path folder, const AwqConfig& config,
+                                   CalibrationOptions options, std::shared_ptr<ThreadPool> pool)
+    : folder_(std::move(folder)), options_(std::move(options)), pool_(std::move(pool)) {
+  const auto scheme = std::make_shared<const AwqScheme>(config);
+  Method method{
+      .scheme = *scheme, .file = "an AWQ file", .group_size = config.group_size, .seqlen = 512};
+  method.fits = [&](int64_t rows, int64_t cols) { return scheme->fills_words(rows, cols); };
+  method.misfit = [&](int64_t rows, int64_t cols, int64_t group) {
+    return scheme->misfit(rows, cols, group);
   };
   AwqConfig described = config;
-  CalibratedModel result = calibrate_with(method, folder, options, pool, progress, described.meta);
-  if (!result.plain.empty()) {
+  prepare(method, described.meta);
+  if (!plain_.empty()) {
     std::vector<std::string> kept =
         config.modules_to_not_convert.value_or(std::vector<std::string>());
-    const std::vector<std::string> packed = names_in_block(result.calibration);
-    for (const std::string& path : result.plain) {
+    const std::vector<std::string> packed = names_in_block(modules_);
+    for (const std::string& path : plain_) {
       // The name of all of its kind, unless some of them are packed.
       const std::string name = name_in_block(path);
       const bool all = std::ranges::find(packed, name) == packed.end();
@@ -210,8 +207,35 @@ CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqCo
     }
     described.modules_to_not_convert = std::move(kept);
   }
-  result.config = std::move(described);
-  return result;
+  AwqCalibrationOptions run;
+  run.modules = {modules_.begin(), modules_.end()};
+  run.grid_of_cols = [scheme](int64_t cols) { return scheme->grid_options(cols); };
+  method_ = [this, run](OpenedModel& opened, const CalibrationWork& work,
+                        const CalibrationSink& sink, Progress* progress) {
+    AwqCalibrationOptions now = run;
+    now.work = work;
+    now.progress = progress;
+    return calibrate_awq(*opened.model, *opened.backend, *pool_, sequences_, now, sink);
+  };
+  config_ = std::move(described);
+}
+
+std::vector<CalibratedModule> ModelCalibration::run(const CalibrationWork& work,
+                                                    const CalibrationSink& sink,
+                                                    Progress* progress) {
+  OpenOptions open;
+  open.backend = options_.backend;
+  open.pool = pool_;
+  open.progress = progress;
+  const std::optional<DType> dtype = ModelConfig::load(folder_).dtype;
+  if (dtype && is_held(*dtype)) open.dtype = dtype;
+  OpenedModel opened = open_model(folder_, open);
+  OriginalWeights originals(*opened.model);
+  const CalibrationSink take = [&](int64_t block, Calibration&& calibration) {
+    sink(block, std::move(calibration));
+    originals.restore(blocks_[static_cast<size_t>(block)]);
+  };
+  return method_(opened, work, take, progress);
 }
 
 }  // namespace nibble

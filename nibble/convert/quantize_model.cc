@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/convert/quantize_model.h"
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -42,24 +43,122 @@ void check_matrices(const Checkpoint& checkpoint, const std::vector<ModuleInfo>&
   }
 }
 
-Tensor plain_tensor(const Checkpoint& checkpoint, const std::string& name,
-                    const ChosenCodes* chosen) {
-  if (chosen) {
-    const auto found = chosen->tensors.find(name);
-    if (found != chosen->tensors.end()) return found->second;
+// The tensors of a model on their way to a quantized one.
+class QuantizeJob {
+ public:
+  // `plain`: the dtype of the model's config.
+  QuantizeJob(Conversion& conversion, const ModelSource& source, const Scheme& scheme, DType plain)
+      : conversion_(conversion),
+        source_(source),
+        checkpoint_(source.checkpoint),
+        scheme_(scheme),
+        plain_(plain) {}
+
+  // Counts into the report. `chosen`: the modules that have codes; null: all that can.
+  void choose_modules(const std::vector<ModuleInfo>& modules, const std::set<std::string>* chosen) {
+    ConversionReport& report = conversion_.report();
+    for (const ModuleInfo& module : modules) {
+      if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
+      const bool converts = module.quantizable && (!chosen || chosen->contains(module.name));
+      if (converts) to_quantize_.emplace(module.name + ".weight", module.name);
+      ++(converts ? report.modules_converted : report.modules_kept);
+    }
   }
-  return checkpoint.tensor(name);
-}
+
+  // What becomes of the tensor `name`; `chosen`: of its block.
+  void write(const std::string& name, const ChosenCodes* chosen = nullptr) {
+    conversion_.step(name, checkpoint_.info(name).nbytes, [&] {
+      const auto found = to_quantize_.find(name);
+      if (found == to_quantize_.end()) {
+        write_plain(name, chosen);
+      } else {
+        write_packed(name, found->second, chosen);
+      }
+    });
+  }
+
+  void write_blocks(const CodeChoice& choice) {
+    const std::vector<std::string>& names = checkpoint_.names();
+    const auto in_block = [](const std::string& name, const std::string& block) {
+      return name.starts_with(block);
+    };
+    for (const std::string& name : names) {
+      const bool later = std::ranges::any_of(
+          choice.blocks, [&](const std::string& block) { return in_block(name, block); });
+      if (!later) write(name);
+    }
+    int64_t done = 0;  // blocks of which all is written
+    const auto is_done = [&](const std::string& block) {
+      return std::ranges::all_of(names, [&](const std::string& name) {
+        return !in_block(name, block) || conversion_.writer().is_done(name);
+      });
+    };
+    while (done < std::ssize(choice.blocks) && is_done(choice.blocks[static_cast<size_t>(done)])) {
+      ++done;
+    }
+    const CodeChoice::Take take = [&](int64_t block, const ChosenCodes& codes) {
+      for (const std::string& name : names) {
+        if (in_block(name, choice.blocks.at(static_cast<size_t>(block)))) write(name, &codes);
+      }
+    };
+    try {
+      choice.run(conversion_.writer().work_folder(), done, take);
+    } catch (const Interrupted&) {
+      conversion_.writer().suspend();
+      throw;
+    }
+  }
+
+ private:
+  void write_plain(const std::string& name, const ChosenCodes* chosen) {
+    if (source_.repeated.contains(name)) return;
+    const auto changed = [&] { return chosen->tensors.find(name); };
+    const bool is_changed = chosen && changed() != chosen->tensors.end();
+    const Tensor tensor = is_changed ? changed()->second : checkpoint_.tensor(name);
+    const bool cast = is_held(plain_) && is_float(tensor.dtype()) && !is_old_buffer(name);
+    conversion_.write_cast(name, tensor, cast ? plain_ : tensor.dtype());
+  }
+
+  void write_packed(const std::string& name, const std::string& module, const ChosenCodes* chosen) {
+    for (const NamedTensor& part :
+         scheme_.save(chosen ? chosen->weights.at(module) : quantized(name), module)) {
+      conversion_.write(part.name, part.tensor);
+    }
+  }
+
+  // transformers loads a model in the dtype of its config before it quantizes. Under one that no
+  // model is held in here the other tensors stay as they are.
+  Weight quantized(const std::string& name) {
+    const DType held = is_held(plain_) ? plain_ : DType::kF32;
+    const Tensor stored = checkpoint_.tensor(name);
+    prefetch_pages(stored);
+    const Tensor dense = is_float(stored.dtype()) ? to_dtype(stored, held) : stored;
+    try {
+      Weight packed = scheme_.quantize(dense, conversion_.pool());
+      drop_pages(stored);
+      return packed;
+    } catch (Error& error) {
+      throw error.file(checkpoint_.file_of(name)).tensor(name);
+    }
+  }
+
+  Conversion& conversion_;
+  const ModelSource& source_;
+  const Checkpoint& checkpoint_;
+  const Scheme& scheme_;
+  DType plain_;
+  std::map<std::string, std::string> to_quantize_;  // modules by the name of the weight
+};
 
 }  // namespace
 
 ConversionReport quantize_model(const fs::path& source_folder, const fs::path& destination,
                                 const Scheme& scheme, ThreadPool& pool,
                                 CheckpointWriterOptions writer_options, Progress* progress,
-                                const ChosenCodes* chosen) {
+                                const CodeChoice* choice) {
   Conversion conversion(destination,
                         {{"command", "quantize"}, {"scheme", scheme.config_json().dump()}}, pool,
-                        std::move(writer_options), progress);
+                        std::move(writer_options), choice ? nullptr : progress);
   ModelSource source(source_folder);
   const Checkpoint& checkpoint = source.checkpoint;
   if (source.is_quantized()) {
@@ -67,52 +166,25 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
         .file(source.quantization_file())
         .hint("run `nibble dequantize` first, or start from the original model");
   }
-  // transformers loads a model in the dtype of its config before it quantizes. Under one that no
-  // model is held in here the other tensors stay as they are.
   const DType plain =
       dtype_in_config(source.config_json, source.config_file()).value_or(main_dtype(checkpoint));
-  const DType held = is_held(plain) ? plain : DType::kF32;
   LoadOptions options;
   options.quantize_with = &scheme;
   options.skip_modules = scheme.skip_modules();
-  std::map<std::string, ModuleInfo> to_quantize;  // by the name of the weight
-  ConversionReport& report = conversion.report();
   const std::vector<ModuleInfo> modules = modules_of(source.config, options);
   check_matrices(checkpoint, modules);
-  for (const ModuleInfo& module : modules) {
-    if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
-    const bool converts = module.quantizable && (!chosen || chosen->weights.contains(module.name));
-    if (converts) to_quantize.emplace(module.name + ".weight", module);
-    ++(converts ? report.modules_converted : report.modules_kept);
-  }
+  QuantizeJob job(conversion, source, scheme, plain);
+  std::set<std::string> chosen;
+  if (choice) chosen = {choice->modules.begin(), choice->modules.end()};
+  job.choose_modules(modules, choice ? &chosen : nullptr);
 
   conversion.describe_source(checkpoint);
-  if (chosen) conversion.describe_file(chosen->texts);
+  if (choice) conversion.describe_file(choice->texts);
   conversion.start("quantizing", checkpoint.total_bytes());
-  for (const std::string& name : checkpoint.names()) {
-    conversion.step(name, checkpoint.info(name).nbytes, [&] {
-      const auto found = to_quantize.find(name);
-      if (found == to_quantize.end()) {
-        if (source.repeated.contains(name)) return;
-        const Tensor tensor = plain_tensor(checkpoint, name, chosen);
-        const bool cast = is_held(plain) && is_float(tensor.dtype()) && !is_old_buffer(name);
-        conversion.write_cast(name, tensor, cast ? plain : tensor.dtype());
-        return;
-      }
-      const Tensor stored = checkpoint.tensor(name);
-      prefetch_pages(stored);
-      const Tensor dense = is_float(stored.dtype()) ? to_dtype(stored, held) : stored;
-      Weight packed;
-      try {
-        packed = chosen ? chosen->weights.at(found->second.name) : scheme.quantize(dense, pool);
-      } catch (Error& error) {
-        throw error.file(checkpoint.file_of(name)).tensor(name);
-      }
-      drop_pages(stored);
-      for (const NamedTensor& part : scheme.save(packed, found->second.name)) {
-        conversion.write(part.name, part.tensor);
-      }
-    });
+  if (choice) {
+    job.write_blocks(*choice);
+  } else {
+    for (const std::string& name : checkpoint.names()) job.write(name);
   }
   Json& config = source.config_json;
   if (!dtype_in_config(config, source.config_file())) set_dtype_in_config(config, plain);

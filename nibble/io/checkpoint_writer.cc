@@ -120,6 +120,8 @@ class CheckpointWriter::Impl {
     record({.kind = JournalEvent::Kind::kStep, .name = step});
   }
 
+  fs::path work_folder() const { return staging_->work_path(); }
+
   void suspend() {
     if (journal_) staging_->keep();
   }
@@ -317,6 +319,8 @@ bool CheckpointWriter::is_done(const std::string& step) const { return impl_->is
 void CheckpointWriter::mark_done(const std::string& step) {
   impl_->guarded([&] { impl_->mark_done(step); });
 }
+
+fs::path CheckpointWriter::work_folder() const { return impl_->work_folder(); }
 
 void CheckpointWriter::suspend() { impl_->suspend(); }
 

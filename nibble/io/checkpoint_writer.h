@@ -75,6 +75,10 @@ class CheckpointWriter {
   bool is_done(const std::string& step) const;
   void mark_done(const std::string& step);
 
+  // A folder for files of the job's own, which a writer that resumes it finds there. Whoever needs
+  // it creates it; it goes with the unfinished work.
+  std::filesystem::path work_folder() const;
+
   // Leaves what is complete for a later writer to resume.
   void suspend();
   // Small companions: config.json, tokenizer.json. `copy_file` keeps the name of `from`.

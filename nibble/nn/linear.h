@@ -28,6 +28,7 @@ class Linear {
                                      std::initializer_list<const Linear*> layers);
 
   const PreparedWeight& weight() const { return *weight_; }
+  const std::shared_ptr<const PreparedWeight>& shared_weight() const { return weight_; }
   // Another one of the same shape, for instance with codes that calibration has chosen.
   void set_weight(std::shared_ptr<const PreparedWeight> weight);
   const Tensor& bias() const { return bias_; }
