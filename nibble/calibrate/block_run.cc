@@ -9,6 +9,28 @@
 #include "nibble/base/error.h"
 
 namespace nibble {
+namespace {
+
+struct EndOfRun {};
+
+// Throws EndOfRun when the inputs of a weight have been seen.
+class EndingObserver final : public LinearObserver {
+ public:
+  EndingObserver(const PreparedWeight& last, LinearObserver& inner) : last_(last), inner_(inner) {}
+
+  void on_linear(Context& ctx, const Tensor& x, std::span<const LinearOperands> operands) override {
+    inner_.on_linear(ctx, x, operands);
+    for (const LinearOperands& operand : operands) {
+      if (&operand.weight == &last_) throw EndOfRun();
+    }
+  }
+
+ private:
+  const PreparedWeight& last_;
+  LinearObserver& inner_;
+};
+
+}  // namespace
 
 BlockRun::BlockRun(const Model& model, Backend& backend,
                    std::span<const std::vector<int32_t>> sequences, const CalibrationWork& work)
@@ -52,17 +74,22 @@ TokenBatch BlockRun::batch(size_t sequence) const {
 
 // The cache never advances, so that every sequence starts in it anew.
 Tensor BlockRun::run_block(size_t sequence, LinearObserver* observer) {
-  ctx_.linear_observer = observer;
   const Tensor hidden = ctx_.backend.upload(ctx_.stream, states_.get(sequence));
-  Tensor out = model_.block(ctx_, block(), hidden, batch(sequence), cache_);
-  ctx_.linear_observer = nullptr;
-  return out;
+  Context observed = ctx_;
+  observed.linear_observer = observer;
+  return model_.block(observed, block(), hidden, batch(sequence), cache_);
 }
 
 void BlockRun::observe_first(LinearObserver& observer) { run_block(0, &observer); }
 
-void BlockRun::observe(LinearObserver& observer) {
-  for (size_t i = 0; i < states_.size(); ++i) run_block(i, &observer);
+void BlockRun::observe_until(const PreparedWeight& last, LinearObserver& observer) {
+  EndingObserver ending(last, observer);
+  for (size_t i = 0; i < states_.size(); ++i) {
+    try {
+      run_block(i, &ending);
+    } catch (const EndOfRun&) {  // as it should
+    }
+  }
 }
 
 void BlockRun::advance(LinearObserver* observer) {

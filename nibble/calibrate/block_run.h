@@ -32,10 +32,11 @@ class BlockRun {
   bool is_last() const { return block() + 1 == model_.block_count(); }
   bool is_done() const { return block() == model_.block_count(); }
 
-  // Runs the block over the first sequence, or over all.
+  // Runs the block over the first sequence.
   void observe_first(LinearObserver& observer);
-  void observe(LinearObserver& observer);
-  // The same, with outputs that become the inputs of the next block.
+  // Runs it over all sequences, of each up to the inputs of `last`; what is behind is not computed.
+  void observe_until(const PreparedWeight& last, LinearObserver& observer);
+  // Runs it over all, with outputs that become the inputs of the next block.
   void advance(LinearObserver* observer = nullptr);
 
   // Gives `sink` what has come of the block, and goes on to the next: when a process is killed in

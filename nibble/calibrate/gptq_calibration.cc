@@ -74,7 +74,7 @@ class GptqRun {
         if (!factor) {
           InputObserver observer(pool_);
           observer.watch(*stage.front());
-          run_.observe(observer);
+          run_.observe_until(*stage.front(), observer);
           const Hessian& inputs = observer.of(*stage.front());
           solver.grid = options_.grid_of_cols(inputs.cols());
           factor = factor_hessian(inputs, solver, pool_);
