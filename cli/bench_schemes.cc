@@ -20,6 +20,7 @@ std::string scheme_of_weight(const Weight& weight) {
     const AffineGroup& packed = weight.as_affine_group();
     return fmt::format("{}-bit g{}{}", packed.bits, packed.group_size, mode);
   }
+  if (weight.layout() == Layout::kFloat8Block) return "fp8" + mode;
   const CodeBlock& packed = weight.as_code_block();
   const auto has_codebook = [&](QuantType type) {
     constexpr float kStep = 1.0f / 127;  // int8 activations round the values to such steps

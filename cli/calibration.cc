@@ -25,6 +25,10 @@ void add_calibration_options(CLI::App& command, CalibrationArguments& arguments)
                      "gptq: of the Hessian's mean diagonal, added to it (default 0.1)");
   command.add_flag("--desc-act", arguments.desc_act,
                    "gptq: columns in order of decreasing activation, whatever their group");
+  command.add_flag("--static-groups", arguments.static_groups,
+                   "gptq: scales from the weights as they are before any correction");
+  command.add_flag("--parity", arguments.parity,
+                   "gptq: scales and the order of columns as in the original code");
   command.add_option("--max-memory", arguments.max_memory,
                      "Of the texts' hidden states at most so many bytes are in memory (8GB, 500MB; "
                      "default all), the rest in files beside DST");
@@ -39,6 +43,8 @@ void require_calibration(const CalibrationArguments& arguments) {
   needs(arguments.seqlen.has_value(), "--calibration-seqlen");
   needs(arguments.damp_percent.has_value(), "--damp-percent");
   needs(arguments.desc_act, "--desc-act");
+  needs(arguments.static_groups, "--static-groups");
+  needs(arguments.parity, "--parity");
   needs(!arguments.max_memory.empty(), "--max-memory");
 }
 
@@ -48,6 +54,7 @@ CalibrationOptions calibration_options(const CalibrationArguments& arguments,
   options.texts = arguments.texts;
   options.samples = arguments.samples.value_or(options.samples);
   options.seqlen = arguments.seqlen;
+  options.parity = arguments.parity;
   options.backend = common.device;
   return options;
 }

@@ -19,7 +19,7 @@ struct CalibrationArguments {
   std::string texts;  // empty: no calibration
   std::optional<int64_t> samples, seqlen;
   std::optional<double> damp_percent;
-  bool desc_act = false;
+  bool desc_act = false, static_groups = false, parity = false;
   std::string max_memory;  // empty: all that there is
 };
 

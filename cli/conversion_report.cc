@@ -23,6 +23,7 @@ void print_report(std::string_view done, const std::string& destination,
                                        {"bytes_before", report.bytes_before},
                                        {"bytes_after", report.bytes_after},
                                        {"seconds", report.seconds}};
+    if (!report.misfits.empty()) document["misfits"] = report.misfits;
     if (!details.is_null()) document.update(details);
     print_json(document);
     return;

@@ -21,7 +21,7 @@
 namespace nibble::cli {
 namespace {
 
-enum class Method : uint8_t { kBitsAndBytes, kGptq, kAwq, kEetq, kHqq, kGroupInt8 };
+enum class Method : uint8_t { kBitsAndBytes, kGptq, kAwq, kEetq, kHqq, kGroupInt8, kFp8 };
 
 struct NamedScheme {
   const char* name;
@@ -29,15 +29,16 @@ struct NamedScheme {
 };
 
 // "rtn", round to nearest, is what gptq does as long as no text is given to calibrate with.
-constexpr std::array<NamedScheme, 9> kSchemes = {{{"nf4", Method::kBitsAndBytes},
-                                                  {"fp4", Method::kBitsAndBytes},
-                                                  {"int8", Method::kBitsAndBytes},
-                                                  {"gptq", Method::kGptq},
-                                                  {"awq", Method::kAwq},
-                                                  {"eetq", Method::kEetq},
-                                                  {"hqq", Method::kHqq},
-                                                  {"group-int8", Method::kGroupInt8},
-                                                  {"rtn", Method::kGptq}}};
+constexpr std::array<NamedScheme, 10> kSchemes = {{{"nf4", Method::kBitsAndBytes},
+                                                   {"fp4", Method::kBitsAndBytes},
+                                                   {"int8", Method::kBitsAndBytes},
+                                                   {"gptq", Method::kGptq},
+                                                   {"awq", Method::kAwq},
+                                                   {"eetq", Method::kEetq},
+                                                   {"hqq", Method::kHqq},
+                                                   {"group-int8", Method::kGroupInt8},
+                                                   {"fp8", Method::kFp8},
+                                                   {"rtn", Method::kGptq}}};
 
 struct QuantizeOptions {
   std::string source, destination, scheme;
@@ -83,13 +84,15 @@ void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
   only_for(options.bits.has_value(), "--bits", some_bits);
   only_for(options.group_size.has_value(), "--group-size", groups);
   only_for(options.sym.has_value(), options.sym.value_or(true) ? "--sym" : "--no-sym", packed);
-  only_for(!options.format.empty(), "--format", packed);
+  only_for(!options.format.empty(), "--format", packed || method == Method::kFp8);
   const bool calibrated = !options.calibration.texts.empty();
   const bool gptq = options.scheme == "gptq";
   only_for(calibrated, "--calibration", gptq || method == Method::kAwq);
   require_calibration(options.calibration);
   only_for(options.calibration.damp_percent.has_value(), "--damp-percent", gptq);
   only_for(options.calibration.desc_act, "--desc-act", gptq);
+  only_for(options.calibration.static_groups, "--static-groups", gptq);
+  only_for(options.calibration.parity, "--parity", gptq);
   if (calibrated && options.format == "marlin") {
     throw UsageError(
         fmt::format("--calibration does not go with --format marlin: quantize to {}, then convert "
@@ -127,7 +130,8 @@ GptqConfig gptq_config(const QuantizeOptions& options) {
   config.format = !options.format.empty() ? options.format : config.sym ? "gptq" : "gptq_v2";
   config.damp_percent = options.calibration.damp_percent.value_or(config.damp_percent);
   config.desc_act = options.calibration.desc_act;
-  config.act_group_aware = !config.desc_act;
+  config.static_groups = options.calibration.static_groups;
+  config.act_group_aware = !config.desc_act && !options.calibration.parity;
   return GptqConfig::from_json(config.to_json(), "");
 }
 
@@ -157,6 +161,13 @@ QuantizationConfig group_int8_config(const QuantizeOptions& options) {
   return read_quantization_config(config.to_json(), "");
 }
 
+QuantizationConfig fp8_config(const QuantizeOptions& options) {
+  nlohmann::ordered_json object = {{"quant_method", Fp8Config::kMethod}};
+  if (!options.format.empty()) object["fmt"] = options.format;
+  if (options.skip_modules) object["modules_to_not_convert"] = *options.skip_modules;
+  return read_quantization_config(object, "");
+}
+
 // Through the reader of config files, which checks what the user gave.
 std::unique_ptr<Scheme> scheme_of(const QuantizeOptions& options) {
   const Method method = method_of(options.scheme);
@@ -178,6 +189,8 @@ std::unique_ptr<Scheme> scheme_of(const QuantizeOptions& options) {
         return make_scheme(hqq_config(options), "");
       case Method::kGroupInt8:
         return make_scheme(group_int8_config(options), "");
+      case Method::kFp8:
+        return make_scheme(fp8_config(options), "");
     }
   } catch (const Error& error) {
     throw UsageError(error.what());
@@ -215,6 +228,12 @@ ConversionReport quantize_calibrated(const QuantizeOptions& options,
   return report;
 }
 
+void warn_of_misfits(const ConversionReport& report) {
+  if (report.misfits.empty()) return;
+  warn(fmt::format("{} of {} modules stay plain for their shape ({})", report.misfits.size(),
+                   report.modules_converted + report.modules_kept, report.misfit));
+}
+
 void quantize(const QuantizeOptions& options) {
   const std::unique_ptr<Scheme> scheme = scheme_of(options);
   const CheckpointWriterOptions writer = writer_options(options.output);
@@ -230,6 +249,7 @@ void quantize(const QuantizeOptions& options) {
         const ConversionReport report =
             quantize_model(options.source, options.destination, *scheme, *pool, writer, progress);
         if (report.modules_converted == 0) warn("no module was quantized");
+        warn_of_misfits(report);
         return report;
       },
       details);
@@ -245,10 +265,10 @@ void add_quantize_command(CLI::App& app) {
       "formats of\n"
       "these names, with codes rounded to nearest, or with --calibration by the method; rtn is\n"
       "another name of gptq; eetq is int8 with float activations, hqq rounds with the best zero,\n"
-      "group-int8 is FastChat's int8 per group. Linear layers are quantized, the output head and\n"
-      "embeddings stay. transformers loads the result as it is, but for marlin of awq and "
-      "group-int8,\n"
-      "which is nibble's own.\n\n"
+      "group-int8 is FastChat's int8 per group, fp8 floats of 8 bits with a scale per block of\n"
+      "128 x 128, as DeepSeek and Qwen publish them. Linear layers are quantized, the output\n"
+      "head and embeddings stay. transformers loads the result as it is, but for marlin of awq,\n"
+      "group-int8 and e5m2 of fp8, which are nibble's own.\n\n"
       "Examples:\n"
       "  nibble quantize model model-nf4 --scheme nf4 --double-quant\n"
       "  nibble quantize model model-int8 --scheme int8 --llm-int8-skip-modules "
@@ -260,7 +280,7 @@ void add_quantize_command(CLI::App& app) {
   command->add_option("destination", options->destination, "Model folder to write")->required();
   command
       ->add_option("--scheme", options->scheme,
-                   "nf4, fp4, int8, gptq, awq, eetq, hqq, group-int8 or rtn")
+                   "nf4, fp4, int8, gptq, awq, eetq, hqq, group-int8, fp8 or rtn")
       ->required();
   command->add_flag("--double-quant,--bnb-4bit-use-double-quant", options->double_quant,
                     "4 bits: quantize the scales too, 4.13 bits per weight instead of 4.5");
@@ -283,7 +303,8 @@ void add_quantize_command(CLI::App& app) {
       "gptq, awq: zero is the middle code (default: gptq yes, awq no)");
   command->add_option(
       "--format", options->format,
-      "gptq: gptq, gptq_v2 or marlin; awq: gemm, gemv, gemv_fast, llm-awq or marlin");
+      "gptq: gptq, gptq_v2 or marlin; awq: gemm, gemv, gemv_fast, llm-awq or marlin; fp8: e4m3 or "
+      "e5m2");
   add_calibration_options(*command, options->calibration);
   add_skip_modules_option(
       *command, options->skip_modules,

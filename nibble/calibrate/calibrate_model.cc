@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -17,6 +16,7 @@
 #include "nibble/quant/awq.h"
 #include "nibble/quant/gptq.h"
 #include "nibble/quant/gptq_packing.h"
+#include "nibble/quant/plain_modules.h"
 #include "nibble/text/tokenizer.h"
 
 namespace nibble {
@@ -61,29 +61,6 @@ class OriginalWeights {
   Model& model_;
   std::map<std::string, std::shared_ptr<const PreparedWeight>> weights_;
 };
-
-// "self_attn.q_proj" of "model.layers.3.self_attn.q_proj".
-std::string name_in_block(const std::string& path) {
-  for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', dot + 1)) {
-    const size_t end = path.find('.', dot + 1);
-    const std::string part = path.substr(dot + 1, end - dot - 1);
-    if (end != std::string::npos &&
-        std::ranges::all_of(part, [](unsigned char c) { return std::isdigit(c) != 0; })) {
-      return path.substr(end + 1);
-    }
-  }
-  return path;
-}
-
-// Of the modules, each once, in their order.
-std::vector<std::string> names_in_block(const std::vector<std::string>& modules) {
-  std::vector<std::string> names;
-  for (const std::string& module : modules) {
-    const std::string name = name_in_block(module);
-    if (std::ranges::find(names, name) == names.end()) names.push_back(name);
-  }
-  return names;
-}
 
 }  // namespace
 
@@ -164,13 +141,15 @@ ModelCalibration::ModelCalibration(std::filesystem::path folder, const GptqConfi
   method.fits = [&](int64_t rows, int64_t cols) { return fits_gptq(rows, cols, config.bits); };
   GptqConfig described = config;
   prepare(method, described.meta);
-  // Readers take every Linear of a block for a packed one unless they are told which are.
-  if (!plain_.empty()) described.modules_in_block_to_quantize = {names_in_block(modules_)};
+  if (options_.parity) described.meta["calibration"]["parity"] = true;
+  config_ = leaving_plain(std::move(described), plain_, modules_);
   GptqCalibrationOptions run;
   run.modules = {modules_.begin(), modules_.end()};
   run.grid_of_cols = [scheme](int64_t cols) { return scheme->grid_options(cols); };
   run.solver.damp_percent = config.damp_percent;
   run.solver.desc_act = config.desc_act;
+  run.solver.static_groups = config.static_groups;
+  run.solver.parity = options_.parity;
   run.solver.act_group_aware = config.act_group_aware && !config.desc_act;
   method_ = [this, run](OpenedModel& opened, const CalibrationWork& work,
                         const CalibrationSink& sink, Progress* progress) {
@@ -179,7 +158,6 @@ ModelCalibration::ModelCalibration(std::filesystem::path folder, const GptqConfi
     now.progress = progress;
     return calibrate_gptq(*opened.model, *opened.backend, *pool_, sequences_, now, sink);
   };
-  config_ = std::move(described);
 }
 
 ModelCalibration::ModelCalibration(std::filesystem::path folder, const AwqConfig& config,
@@ -190,23 +168,11 @@ ModelCalibration::ModelCalibration(std::filesystem::path folder, const AwqConfig
       .scheme = *scheme, .file = "an AWQ file", .group_size = config.group_size, .seqlen = 512};
   method.fits = [&](int64_t rows, int64_t cols) { return scheme->fills_words(rows, cols); };
   method.misfit = [&](int64_t rows, int64_t cols, int64_t group) {
-    return scheme->misfit(rows, cols, group);
+    return scheme->misfit_of_groups(rows, cols, group);
   };
   AwqConfig described = config;
   prepare(method, described.meta);
-  if (!plain_.empty()) {
-    std::vector<std::string> kept =
-        config.modules_to_not_convert.value_or(std::vector<std::string>());
-    const std::vector<std::string> packed = names_in_block(modules_);
-    for (const std::string& path : plain_) {
-      // The name of all of its kind, unless some of them are packed.
-      const std::string name = name_in_block(path);
-      const bool all = std::ranges::find(packed, name) == packed.end();
-      const std::string& entry = all ? name : path;
-      if (std::ranges::find(kept, entry) == kept.end()) kept.push_back(entry);
-    }
-    described.modules_to_not_convert = std::move(kept);
-  }
+  config_ = leaving_plain(std::move(described), plain_, modules_);
   AwqCalibrationOptions run;
   run.modules = {modules_.begin(), modules_.end()};
   run.grid_of_cols = [scheme](int64_t cols) { return scheme->grid_options(cols); };
@@ -217,7 +183,6 @@ ModelCalibration::ModelCalibration(std::filesystem::path folder, const AwqConfig
     now.progress = progress;
     return calibrate_awq(*opened.model, *opened.backend, *pool_, sequences_, now, sink);
   };
-  config_ = std::move(described);
 }
 
 std::vector<CalibratedModule> ModelCalibration::run(const CalibrationWork& work,

@@ -48,9 +48,9 @@ struct ModelFolder {
            scheme->is_packed(checkpoint, module.name);
   }
 
-  Weight weight(const ModuleInfo& module) const {
+  Weight weight(const ModuleInfo& module, ThreadPool& pool) const {
     if (is_packed(module)) {
-      return scheme->load(checkpoint, module.name, module.rows, module.cols);
+      return scheme->load(checkpoint, module.name, module.rows, module.cols, pool);
     }
     return Weight::dense(checkpoint.tensor(module.name + ".weight"));
   }
@@ -163,7 +163,7 @@ void compare(const ModelFolder& folder, const ModelFolder& other, Inspection& in
           .got(same == other.modules.end() ? "no such module"
                                            : to_string(Shape{same->rows, same->cols}));
     }
-    const ErrorSums sums = difference(folder.weight(module), other.weight(*same), pool);
+    const ErrorSums sums = difference(folder.weight(module, pool), other.weight(*same, pool), pool);
     inspection.modules[i].error = sums.result();
     total.add(sums);
   }

@@ -7,7 +7,10 @@
 #include "nibble/convert/model_files.h"
 #include "nibble/convert/tied_weights.h"
 #include "nibble/io/json_file.h"
+#include "nibble/nn/skip_modules.h"
+#include "nibble/quant/plain_modules.h"
 #include "nibble/quant/registry.h"
+#include "nibble/quant/skip_modules.h"
 
 namespace nibble {
 
@@ -49,16 +52,29 @@ PackedModules::PackedModules(const ModelSource& source, ConversionReport& report
   }
   config_ = find_quantization_config(source.checkpoint.folder(), source.config.quantization);
   scheme_ = make_scheme(*config_, source.quantization_file());
-  for (const ModuleInfo& module : modules_of(source.config)) {
+  const std::vector<ModuleInfo> modules = modules_of(source.config);
+  const std::string head = names_of(modules).output_embeddings;
+  for (const ModuleInfo& module : modules) {
     if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
     const bool packed = scheme_->is_packed(source.checkpoint, module.name);
     if (!packed) check_plain(source, module.name, scheme_->name());
+    if (!packed && module.name != head) plain_.push_back(module.name);
     if (packed) {
       modules_.emplace(module.name, module);
       codes_of_.emplace(module.name, codes_tensor(source.checkpoint, module.name));
     }
     ++(packed ? report.modules_converted : report.modules_kept);
   }
+}
+
+QuantizationConfig PackedModules::naming_plain(QuantizationConfig config) const {
+  const SkipMatcher named(facts_of(config).skip_modules.value_or(std::vector<std::string>{}));
+  std::vector<std::string> plain, packed;
+  for (const std::string& module : plain_) {
+    if (!named.skips(module)) plain.push_back(module);
+  }
+  for (const auto& [name, module] : modules_) packed.push_back(name);
+  return leaving_plain(std::move(config), plain, packed);
 }
 
 const ModuleInfo* PackedModules::module_of(const std::string& tensor) const {
@@ -74,8 +90,8 @@ bool PackedModules::is_turn_of(const ModuleInfo& module, const std::string& tens
   return codes_of_.at(module.name) == tensor;
 }
 
-Weight PackedModules::load(const ModuleInfo& module) const {
-  return scheme_->load(source_.checkpoint, module.name, module.rows, module.cols);
+Weight PackedModules::load(const ModuleInfo& module, ThreadPool& pool) const {
+  return scheme_->load(source_.checkpoint, module.name, module.rows, module.cols, pool);
 }
 
 }  // namespace nibble

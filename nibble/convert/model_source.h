@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "nibble/convert/conversion.h"
 #include "nibble/io/checkpoint.h"
@@ -48,19 +49,23 @@ class PackedModules {
 
   const QuantizationConfig& config() const { return *config_; }
 
+  // The config of these modules in another packing, in which those that stay plain are named.
+  QuantizationConfig naming_plain(QuantizationConfig config) const;
+
   // The packed module that a tensor belongs to; null for a tensor of none, and for a bias.
   const ModuleInfo* module_of(const std::string& tensor) const;
 
   // Whether the module's turn is that of this tensor, the one with its codes.
   bool is_turn_of(const ModuleInfo& module, const std::string& tensor) const;
 
-  Weight load(const ModuleInfo& module) const;
+  Weight load(const ModuleInfo& module, ThreadPool& pool) const;
 
  private:
   const ModelSource& source_;
   std::optional<QuantizationConfig> config_;
   std::unique_ptr<Scheme> scheme_;
   std::map<std::string, ModuleInfo> modules_;    // by name
+  std::vector<std::string> plain_;               // all others but the head
   std::map<std::string, std::string> codes_of_;  // the name of a module's codes
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/convert/quantize_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -14,6 +16,7 @@
 #include "nibble/convert/model_files.h"
 #include "nibble/convert/model_source.h"
 #include "nibble/io/page_advice.h"
+#include "nibble/quant/plain_modules.h"
 
 namespace nibble {
 namespace {
@@ -54,15 +57,41 @@ class QuantizeJob {
         scheme_(scheme),
         plain_(plain) {}
 
-  // Counts into the report. `chosen`: the modules that have codes; null: all that can.
+  // Counts into the report. `chosen`: the modules that have codes; null: all that can. Throws Error
+  // when no module is left.
   void choose_modules(const std::vector<ModuleInfo>& modules, const std::set<std::string>* chosen) {
     ConversionReport& report = conversion_.report();
     for (const ModuleInfo& module : modules) {
       if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
-      const bool converts = module.quantizable && (!chosen || chosen->contains(module.name));
+      bool converts = module.quantizable && (!chosen || chosen->contains(module.name));
+      const std::optional<std::string> wanted =
+          converts && !chosen ? scheme_.misfit(module.rows, module.cols) : std::nullopt;
+      if (wanted) {
+        if (report.misfits.empty()) {
+          report.misfit =
+              fmt::format("{} {}, {} asks for {}", module.name,
+                          to_string(Shape{module.rows, module.cols}), scheme_.name(), *wanted);
+        }
+        report.misfits.push_back(module.name);
+        converts = false;
+      }
       if (converts) to_quantize_.emplace(module.name + ".weight", module.name);
       ++(converts ? report.modules_converted : report.modules_kept);
     }
+    if (to_quantize_.empty() && !report.misfits.empty()) {
+      throw Error(fmt::format("the model has no module that files of {} can hold", scheme_.name()))
+          .got(report.misfit);
+    }
+  }
+
+  // The config, in which modules that stay plain for their shape are named.
+  Json quantization_config() const {
+    const std::vector<std::string>& misfits = conversion_.report().misfits;
+    Json config = scheme_.config_json();
+    if (misfits.empty()) return config;
+    std::vector<std::string> packed;
+    for (const auto& [tensor, module] : to_quantize_) packed.push_back(module);
+    return to_json(leaving_plain(read_quantization_config(config, ""), misfits, packed));
   }
 
   // What becomes of the tensor `name`; `chosen`: of its block.
@@ -177,6 +206,7 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   std::set<std::string> chosen;
   if (choice) chosen = {choice->modules.begin(), choice->modules.end()};
   job.choose_modules(modules, choice ? &chosen : nullptr);
+  const Json quantization = job.quantization_config();
 
   conversion.describe_source(checkpoint);
   if (choice) conversion.describe_file(choice->texts);
@@ -188,7 +218,7 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   }
   Json& config = source.config_json;
   if (!dtype_in_config(config, source.config_file())) set_dtype_in_config(config, plain);
-  config["quantization_config"] = scheme.config_json();
+  config["quantization_config"] = quantization;
   return source.finish(conversion);
 }
 
@@ -217,7 +247,7 @@ ConversionReport dequantize_model(const fs::path& source_folder, const fs::path&
       } else if (packed.is_turn_of(*module, name)) {
         const Tensor codes = checkpoint.tensor(name);
         prefetch_pages(codes);
-        conversion.write_decoded(module->name + ".weight", packed.load(*module), plain);
+        conversion.write_decoded(module->name + ".weight", packed.load(*module, pool), plain);
         drop_pages(codes);
       }  // else a side tensor of the packing, which goes with it
     });

@@ -42,10 +42,11 @@ struct CodeChoice {
 
 // Quantizes every Linear module that transformers would convert; every other tensor is copied as it
 // is. config.json gains the scheme's quantization_config; tokenizer, chat template and
-// generation_config.json are copied. Throws Error for a model that is quantized already, for an
-// unsupported architecture, for missing or mis-shaped weights and non-finite values. With `choice`
-// a block is saved as soon as its codes are chosen, and modules that it does not name stay plain;
-// progress is then the business of whoever chooses.
+// generation_config.json are copied. Modules whose shape the packing cannot hold stay plain, and
+// the config says so; Error where it cannot, or where no module is left. Throws Error for a model
+// that is quantized already, for an unsupported architecture, for missing or mis-shaped weights and
+// non-finite values. With `choice` a block is saved as soon as its codes are chosen, and modules
+// that it does not name stay plain; progress is then the business of whoever chooses.
 ConversionReport quantize_model(const std::filesystem::path& source,
                                 const std::filesystem::path& destination, const Scheme& scheme,
                                 ThreadPool& pool, CheckpointWriterOptions writer_options = {},

@@ -23,7 +23,7 @@ ConversionReport repack_model(const std::filesystem::path& source_folder,
   ModelSource source(source_folder);
   const PackedModules packed(source, conversion.report());
   const QuantizationConfig config =
-      repacked_config(packed.config(), packing, source.quantization_file());
+      packed.naming_plain(repacked_config(packed.config(), packing, source.quantization_file()));
   const std::unique_ptr<Scheme> target = make_scheme(config, source.quantization_file());
   const Checkpoint& checkpoint = source.checkpoint;
   conversion.describe_source(checkpoint);
@@ -38,7 +38,7 @@ ConversionReport repack_model(const std::filesystem::path& source_folder,
         const Tensor codes = checkpoint.tensor(name);
         prefetch_pages(codes);
         try {
-          for (const NamedTensor& part : target->save(packed.load(*module), module->name)) {
+          for (const NamedTensor& part : target->save(packed.load(*module, pool), module->name)) {
             conversion.write(part.name, part.tensor);
           }
         } catch (Error& error) {

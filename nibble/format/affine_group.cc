@@ -52,6 +52,14 @@ int64_t affine_row_bytes(int64_t cols, int64_t bits) {
 
 void pack_codes(std::span<const uint8_t> codes, int64_t bits, std::span<uint8_t> row) {
   check_stream(codes.size(), bits, row.size());
+  if (bits == 4) {  // what most files have, and loading them packs the whole model
+    const size_t pairs = codes.size() / 2;
+    for (size_t k = 0; k < pairs; ++k) {
+      row[k] = static_cast<uint8_t>(codes[2 * k] | codes[2 * k + 1] << 4);
+    }
+    if (codes.size() % 2 != 0) row[pairs] = codes.back();
+    return;
+  }
   uint32_t pending = 0;
   int64_t held = 0;  // bits of `pending`
   size_t byte = 0;

@@ -13,6 +13,8 @@ std::string_view layout_name(Layout layout) {
       return "code_block";
     case Layout::kAffineGroup:
       return "affine_group";
+    case Layout::kFloat8Block:
+      return "float8_block";
   }
   return "unknown";
 }

@@ -14,9 +14,10 @@ enum class Layout : uint8_t {
   kInt8Row,      // format/int8_row.h
   kCodeBlock,    // format/code_block.h
   kAffineGroup,  // format/affine_group.h
+  kFloat8Block,  // format/float8_block.h
 };
 
-// "dense", "int8_row", "code_block", "affine_group"
+// "dense", "int8_row", "code_block", "affine_group", "float8_block"
 std::string_view layout_name(Layout layout);
 
 // What happens to the activations x of y = x Wᵀ.

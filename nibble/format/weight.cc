@@ -201,6 +201,29 @@ Weight Weight::affine_group(AffineGroup packed, int64_t cols, DType dtype) {
   return weight;
 }
 
+Weight Weight::float8_block(Float8Block packed, DType dtype) {
+  check_weight_dtype(dtype);
+  check_block_size("rows of a block", packed.block_rows);
+  check_block_size("columns of a block", packed.block_cols);
+  if (!packed.codes.defined()) throw Error("codes are missing");
+  if (!is_float8_code(packed.codes.dtype()) || packed.codes.rank() != 2) {
+    throw Error("codes do not fit the weight")
+        .expected("float8_e4m3fn or float8_e5m2 [rows, cols]")
+        .got(fmt::format("{} {}", torch_name(packed.codes.dtype()),
+                         to_string(packed.codes.shape())));
+  }
+  Weight weight;
+  weight.rows_ = packed.codes.dim(0);
+  weight.cols_ = packed.codes.dim(1);
+  checked_numel({weight.rows_, weight.cols_}, size_of(DType::kF32));
+  check_tensor(
+      "scale tensor", packed.scales, DType::kF32,
+      {block_count(weight.rows_, packed.block_rows), block_count(weight.cols_, packed.block_cols)});
+  weight.dtype_ = dtype;
+  weight.packed_ = std::move(packed);
+  return weight;
+}
+
 Weight Weight::with_activation_mode(ActivationMode mode) const {
   if (mode == ActivationMode::kInt8 && layout() == Layout::kDense) {
     throw Error("int8 activations need a quantized weight").got(std::string(layout_name(layout())));
@@ -243,6 +266,9 @@ void Weight::decode_row(int64_t row, std::span<float> out) const {
     case Layout::kAffineGroup:
       decode_affine_group(as_affine_group(), row, 0, out);
       break;
+    case Layout::kFloat8Block:
+      decode_float8_block(as_float8_block(), row, 0, out);
+      break;
   }
 }
 
@@ -267,6 +293,8 @@ int64_t Weight::code_bytes() const {
       return as_code_block().codes.nbytes();
     case Layout::kAffineGroup:
       return as_affine_group().codes.nbytes();
+    case Layout::kFloat8Block:
+      return as_float8_block().codes.nbytes();
   }
   return 0;
 }
@@ -289,6 +317,7 @@ int64_t Weight::total_bytes() const {
     bytes += packed.scales.nbytes() + packed.zeros.nbytes();
     if (packed.positions.defined()) bytes += packed.positions.nbytes();
   }
+  if (layout() == Layout::kFloat8Block) bytes += as_float8_block().scales.nbytes();
   return bytes;
 }
 

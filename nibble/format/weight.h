@@ -10,6 +10,7 @@
 
 #include "nibble/format/affine_group.h"
 #include "nibble/format/code_block.h"
+#include "nibble/format/float8_block.h"
 #include "nibble/format/int8_row.h"
 #include "nibble/format/layout.h"
 #include "nibble/tensor/tensor.h"
@@ -32,6 +33,7 @@ class Weight {
   static Weight code_block(CodeBlock packed, int64_t rows, int64_t cols, DType dtype);
   // Positions, which come from a file, are also checked to be a permutation.
   static Weight affine_group(AffineGroup packed, int64_t cols, DType dtype);
+  static Weight float8_block(Float8Block packed, DType dtype);
 
   int64_t rows() const { return rows_; }
   int64_t cols() const { return cols_; }
@@ -53,6 +55,7 @@ class Weight {
   const Int8Row& as_int8_row() const { return std::get<Int8Row>(packed_); }
   const CodeBlock& as_code_block() const { return std::get<CodeBlock>(packed_); }
   const AffineGroup& as_affine_group() const { return std::get<AffineGroup>(packed_); }
+  const Float8Block& as_float8_block() const { return std::get<Float8Block>(packed_); }
 
   // Row r as float, in `out` of size cols: the truth that kernels are compared with.
   void decode_row(int64_t row, std::span<float> out) const;
@@ -71,7 +74,8 @@ class Weight {
   DType dtype_ = DType::kF32;
   ActivationMode mode_ = ActivationMode::kFloat;
   float threshold_ = 0.0f;
-  std::variant<Dense, Int8Row, CodeBlock, AffineGroup> packed_;  // in the order of Layout
+  // In the order of Layout.
+  std::variant<Dense, Int8Row, CodeBlock, AffineGroup, Float8Block> packed_;
 };
 
 }  // namespace nibble

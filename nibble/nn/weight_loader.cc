@@ -172,7 +172,8 @@ std::shared_ptr<const PreparedWeight> WeightLoader::linear(std::string_view name
   state_->modules.push_back({ModuleInfo::Kind::kLinear, module, rows, cols, bias, convert, ""});
   if (!state_->checkpoint) return nullptr;
   if (state_->is_packed(module)) {
-    Weight weight = state_->options.packed_with->load(*state_->checkpoint, module, rows, cols);
+    Weight weight =
+        state_->options.packed_with->load(*state_->checkpoint, module, rows, cols, *state_->pool);
     state_->use_all(module, bias);
     return state_->prepare(std::move(weight));
   }

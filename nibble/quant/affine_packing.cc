@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "nibble/base/error.h"
+#include "nibble/quant/row_tasks.h"
 
 namespace nibble {
 namespace {
@@ -24,20 +25,23 @@ std::span<uint8_t> row_of(Tensor& matrix, int64_t row) {
 
 // In squares that stay in the first-level cache on both sides.
 template <typename T>
-void transpose_into(const Tensor& from, Tensor& to) {
+void transpose_into(const Tensor& from, Tensor& to, ThreadPool* pool) {
   constexpr int64_t kSquare = 32;
   const int64_t rows = from.dim(0), cols = from.dim(1);
   const auto* source = reinterpret_cast<const T*>(from.raw());
   auto* target = reinterpret_cast<T*>(to.raw());
-  for (int64_t r0 = 0; r0 < rows; r0 += kSquare) {
-    for (int64_t c0 = 0; c0 < cols; c0 += kSquare) {
-      for (int64_t r = r0; r < std::min(rows, r0 + kSquare); ++r) {
-        for (int64_t c = c0; c < std::min(cols, c0 + kSquare); ++c) {
-          target[c * rows + r] = source[r * cols + c];
-        }
+  const auto transpose_square = [&](int64_t r0, int64_t c0) {
+    for (int64_t r = r0; r < std::min(rows, r0 + kSquare); ++r) {
+      for (int64_t c = c0; c < std::min(cols, c0 + kSquare); ++c) {
+        target[c * rows + r] = source[r * cols + c];
       }
     }
-  }
+  };
+  for_row_ranges(pool, block_count(cols, kSquare), kSquare * rows, [&](int64_t begin, int64_t end) {
+    for (int64_t r0 = 0; r0 < rows; r0 += kSquare) {
+      for (int64_t square = begin; square < end; ++square) transpose_square(r0, square * kSquare);
+    }
+  });
 }
 
 // The code whose -scale * zero, rounded to the dtype of the file, is `added`.
@@ -52,56 +56,62 @@ std::optional<float> zero_behind(float added, float scale, int64_t bits, DType d
 
 }  // namespace
 
-Tensor unpack_code_matrix(const Tensor& codes, int64_t cols, int64_t bits) {
+Tensor unpack_code_matrix(const Tensor& codes, int64_t cols, int64_t bits, ThreadPool* pool) {
   Tensor matrix = Tensor::empty(DType::kU8, {codes.dim(0), cols});
-  for (int64_t row = 0; row < codes.dim(0); ++row) {
-    unpack_codes(row_of(codes, row), bits, row_of(matrix, row));
-  }
+  for_row_ranges(pool, codes.dim(0), cols, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      unpack_codes(row_of(codes, row), bits, row_of(matrix, row));
+    }
+  });
   return matrix;
 }
 
-Tensor pack_code_matrix(const Tensor& matrix, int64_t bits) {
+Tensor pack_code_matrix(const Tensor& matrix, int64_t bits, ThreadPool* pool) {
   Tensor codes = Tensor::empty(DType::kU8, {matrix.dim(0), affine_row_bytes(matrix.dim(1), bits)});
-  for (int64_t row = 0; row < matrix.dim(0); ++row) {
-    pack_codes(row_of(matrix, row), bits, row_of(codes, row));
-  }
+  for_row_ranges(pool, matrix.dim(0), matrix.dim(1), [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      pack_codes(row_of(matrix, row), bits, row_of(codes, row));
+    }
+  });
   return codes;
 }
 
 Tensor with_columns_in(ColumnOrder order, const Tensor& codes, const Tensor& positions,
-                       int64_t bits) {
+                       int64_t bits, ThreadPool* pool) {
   const auto at = positions.data<int32_t>();
   Tensor out = Tensor::empty(DType::kU8, codes.shape());
-  std::vector<uint8_t> from(at.size()), to(at.size());
-  for (int64_t row = 0; row < codes.dim(0); ++row) {
-    unpack_codes(row_of(codes, row), bits, from);
-    for (size_t c = 0; c < at.size(); ++c) {
-      const auto stored = static_cast<size_t>(at[c]);
-      if (order == ColumnOrder::kStored) {
-        to[stored] = from[c];
-      } else {
-        to[c] = from[stored];
+  for_row_ranges(pool, codes.dim(0), positions.dim(0), [&](int64_t begin, int64_t end) {
+    std::vector<uint8_t> from(at.size()), to(at.size());
+    for (int64_t row = begin; row < end; ++row) {
+      unpack_codes(row_of(codes, row), bits, from);
+      for (size_t c = 0; c < at.size(); ++c) {
+        const auto stored = static_cast<size_t>(at[c]);
+        if (order == ColumnOrder::kStored) {
+          to[stored] = from[c];
+        } else {
+          to[c] = from[stored];
+        }
       }
+      pack_codes(to, bits, row_of(out, row));
     }
-    pack_codes(to, bits, row_of(out, row));
-  }
+  });
   return out;
 }
 
-Tensor transposed(const Tensor& matrix) {
+Tensor transposed(const Tensor& matrix, ThreadPool* pool) {
   Tensor out = Tensor::empty(matrix.dtype(), {matrix.dim(1), matrix.dim(0)});
   switch (size_of(matrix.dtype())) {
     case 1:
-      transpose_into<uint8_t>(matrix, out);
+      transpose_into<uint8_t>(matrix, out, pool);
       break;
     case 2:
-      transpose_into<uint16_t>(matrix, out);
+      transpose_into<uint16_t>(matrix, out, pool);
       break;
     case 4:
-      transpose_into<uint32_t>(matrix, out);
+      transpose_into<uint32_t>(matrix, out, pool);
       break;
     default:
-      transpose_into<uint64_t>(matrix, out);
+      transpose_into<uint64_t>(matrix, out, pool);
       break;
   }
   return out;
@@ -184,6 +194,14 @@ void require_columns_in_order(const AffineGroup& packed, const std::string& tens
   throw cannot_store(tensor, what)
       .expected("groups of neighbouring columns")
       .got("act-order (desc_act), which this format cannot say");
+}
+
+void require_group_size(const AffineGroup& packed, int64_t group_size, const std::string& tensor,
+                        std::string_view what) {
+  if (packed.group_size == group_size) return;
+  throw cannot_store(tensor, what)
+      .expected(fmt::format("groups of {}", group_size))
+      .got(std::to_string(packed.group_size));
 }
 
 int64_t resolved_group_size(int64_t group_size, int64_t cols) {

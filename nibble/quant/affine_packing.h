@@ -11,23 +11,27 @@
 #include <string_view>
 #include <vector>
 
+#include "nibble/base/thread_pool.h"
 #include "nibble/format/weight.h"
 #include "nibble/quant/module_reader.h"
 
 namespace nibble {
 
+// All of these use the threads of a pool that they are given.
+
 // [rows, cols] uint8, a code a byte, in the order of stored columns; and back.
-Tensor unpack_code_matrix(const Tensor& codes, int64_t cols, int64_t bits);
-Tensor pack_code_matrix(const Tensor& matrix, int64_t bits);
+Tensor unpack_code_matrix(const Tensor& codes, int64_t cols, int64_t bits,
+                          ThreadPool* pool = nullptr);
+Tensor pack_code_matrix(const Tensor& matrix, int64_t bits, ThreadPool* pool = nullptr);
 
 // Rows of codes with their columns moved from the order of the matrix to that of `positions`
 // (AffineGroup), or back.
 enum class ColumnOrder : uint8_t { kStored, kOriginal };
 Tensor with_columns_in(ColumnOrder order, const Tensor& codes, const Tensor& positions,
-                       int64_t bits);
+                       int64_t bits, ThreadPool* pool = nullptr);
 
 // [rows, cols] to [cols, rows], of any dtype.
-Tensor transposed(const Tensor& matrix);
+Tensor transposed(const Tensor& matrix, ThreadPool* pool = nullptr);
 
 // Float32 values of zeros that are codes, and of a matrix of codes.
 Tensor floats_of_codes(const Tensor& codes);
@@ -48,6 +52,10 @@ const AffineGroup& require_groups(const Weight& weight, const std::string& tenso
 // The same where a file cannot say that columns are stored in another order (act-order).
 void require_columns_in_order(const AffineGroup& packed, const std::string& tensor,
                               std::string_view what);
+
+// The same unless its groups are those of the config, by which readers would take them.
+void require_group_size(const AffineGroup& packed, int64_t group_size, const std::string& tensor,
+                        std::string_view what);
 
 // The Error that says so, for the caller to complete.
 Error cannot_store(const std::string& tensor, std::string_view what);

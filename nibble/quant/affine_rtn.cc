@@ -11,11 +11,10 @@
 #include "nibble/base/half.h"
 #include "nibble/base/vectorize.h"
 #include "nibble/quant/dense_input.h"
+#include "nibble/quant/row_tasks.h"
 
 namespace nibble {
 namespace {
-
-constexpr int64_t kRtnElementsPerTask = 64 << 10;  // long enough to hide the cost of a task
 
 float rounded_to(float value, DType dtype) {
   switch (dtype) {
@@ -95,8 +94,7 @@ Weight round_to_nearest(const Tensor& dense, ThreadPool& pool, const RtnOptions&
   const auto bytes = packed.codes.mutable_data<uint8_t>();
   const auto scales = packed.scales.mutable_data<float>();
   const auto zeros = packed.zeros.mutable_data<float>();
-  const int64_t grain = std::max<int64_t>(1, kRtnElementsPerTask / std::max<int64_t>(1, cols));
-  pool.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+  for_row_ranges(&pool, rows, cols, [&](int64_t begin, int64_t end) {
     std::vector<float> row(static_cast<size_t>(cols));
     std::vector<uint8_t> codes(row.size());
     for (int64_t r = begin; r < end; ++r) {

@@ -106,10 +106,13 @@ bool AwqScheme::fills_words(int64_t rows, int64_t cols) const {
   return rows % 8 == 0 && cols % 8 == 0;
 }
 
-const char* AwqScheme::misfit(int64_t rows, int64_t cols, int64_t group_size) const {
-  if (packing_ == Packing::kMarlin) {
-    return fits_marlin(rows, cols) ? nullptr : "multiples of 64 rows and 16 columns";
-  }
+std::optional<std::string> AwqScheme::misfit(int64_t rows, int64_t cols) const {
+  const char* wanted = misfit_of_groups(rows, cols, resolved_group_size(config_.group_size, cols));
+  return wanted ? std::optional<std::string>(wanted) : std::nullopt;
+}
+
+const char* AwqScheme::misfit_of_groups(int64_t rows, int64_t cols, int64_t group_size) const {
+  if (packing_ == Packing::kMarlin) return fits_marlin(rows, cols) ? nullptr : kMarlinShapes;
   if (packing_ == Packing::kGemm) return rows % 8 == 0 ? nullptr : "a multiple of 8 rows";
   if (cols % group_size != 0) return "whole groups";
   if (awq_padded_groups(1, group_size) == 0) return "a group size of 32, 64, or 128 and more";
@@ -118,15 +121,15 @@ const char* AwqScheme::misfit(int64_t rows, int64_t cols, int64_t group_size) co
 }
 
 Weight AwqScheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                       int64_t cols) const {
+                       int64_t cols, ThreadPool& pool) const {
   const ModuleReader reader(checkpoint, module);
   AffineGroup packed;
   packed.bits = kAwqBits;
   packed.group_size = resolved_group_size(config_.group_size, cols);
   if (packing_ == Packing::kMarlin) {
-    return read_marlin(reader, kMarlinNames, rows, cols, packed.group_size);
+    return read_marlin(reader, kMarlinNames, rows, cols, packed.group_size, pool);
   }
-  if (const char* wanted = misfit(rows, cols, packed.group_size)) {
+  if (const char* wanted = misfit_of_groups(rows, cols, packed.group_size)) {
     throw reader.error("qweight", "this matrix cannot be packed for " + config_.format)
         .expected(wanted)
         .got(fmt::format("{} in groups of {}", to_string(Shape{rows, cols}), packed.group_size));
@@ -135,10 +138,11 @@ Weight AwqScheme::load(const Checkpoint& checkpoint, const std::string& module, 
   const int64_t padded = awq_padded_groups(groups, packed.group_size);
   if (packing_ == Packing::kGemm) {
     const Tensor words = reader.tensor("qweight", DType::kI32, {cols, rows / 8});
-    packed.codes = pack_code_matrix(transposed(codes_of_awq_gemm(words)), kAwqBits);
+    packed.codes = row_codes_of_awq_gemm(words, pool);
     const Tensor zeros = reader.tensor("qzeros", DType::kI32, {groups, rows / 8});
     packed.zeros = floats_of_codes(transposed(codes_of_awq_gemm(zeros)));
-    packed.scales = transposed(read_scales(reader, "scales", {groups, rows}, packed.scale_dtype));
+    packed.scales =
+        transposed(read_scales(reader, "scales", {groups, rows}, packed.scale_dtype), &pool);
   } else if (packing_ == Packing::kGemv) {
     const Tensor words = reader.tensor("qweight", DType::kI32, {rows, cols / 8});
     packed.codes = words.reinterpret(DType::kU8, {rows, cols / 2});
@@ -150,7 +154,7 @@ Weight AwqScheme::load(const Checkpoint& checkpoint, const std::string& module, 
         read_scales(reader, "scales", {rows, padded}, packed.scale_dtype), groups);
   } else {
     const Tensor words = reader.tensor("qweight", DType::kI16, {rows / 4, cols});
-    packed.codes = pack_code_matrix(codes_of_awq_fast(words), kAwqBits);
+    packed.codes = pack_code_matrix(codes_of_awq_fast(words, pool), kAwqBits, &pool);
     const char* name = reader.contains("scaled_zeros") ? "scaled_zeros" : "qzeros";
     const auto by_row = [&](const char* suffix) {
       const Tensor all = read_scales(reader, suffix, {padded, rows}, packed.scale_dtype);
@@ -175,11 +179,12 @@ std::vector<NamedTensor> AwqScheme::save(const Weight& weight, const std::string
   const AffineGroup& packed = require_groups(weight, qweight, what, kAwqBits);
   require_columns_in_order(packed, qweight, what);
   const int64_t rows = weight.rows(), cols = weight.cols();
-  if (const char* wanted = misfit(rows, cols, packed.group_size)) {
+  if (const char* wanted = misfit_of_groups(rows, cols, packed.group_size)) {
     throw cannot_store(qweight, what)
         .expected(wanted)
         .got(fmt::format("{} in groups of {}", to_string(Shape{rows, cols}), packed.group_size));
   }
+  require_group_size(packed, resolved_group_size(config_.group_size, cols), qweight, what);
   const std::optional<Tensor> zeros = zero_codes(packed);
   if (!zeros && (packing_ != Packing::kFast || packed.zero_form != ZeroForm::kAdded)) {
     throw cannot_store(prefix + "qzeros", what).expected("zeros that are codes");

@@ -21,12 +21,20 @@ class AwqScheme final : public Scheme {
 
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
 
+  std::optional<std::string> misfit(int64_t rows, int64_t cols) const override;
+
+  // What a matrix in groups of `group_size` would have to be to fit the packing, or nullptr.
+  const char* misfit_of_groups(int64_t rows, int64_t cols, int64_t group_size) const;
+
+  // Whether both sides of a matrix fill the words of the packing, as all its readers want them.
+  bool fills_words(int64_t rows, int64_t cols) const;
+
   // The grid of a matrix with `cols` columns, for algorithms that choose its codes otherwise.
   RtnOptions grid_options(int64_t cols) const;
 
   // Zeros of gemv_fast stay what they are in the file, numbers that are added.
-  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-              int64_t cols) const override;
+  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
+              ThreadPool& pool) const override;
 
   bool is_packed(const Checkpoint& checkpoint, const std::string& module) const override;
 
@@ -36,12 +44,6 @@ class AwqScheme final : public Scheme {
 
   const std::optional<std::vector<std::string>>& skip_modules() const override { return skip_; }
   nlohmann::ordered_json config_json() const override { return config_.to_json(); }
-
-  // Whether both sides of a matrix fill the words of the packing, as all its readers want them.
-  bool fills_words(int64_t rows, int64_t cols) const;
-
-  // What a matrix would have to be to fit the packing, or nullptr when it does.
-  const char* misfit(int64_t rows, int64_t cols, int64_t group_size) const;
 
  private:
   enum class Packing : uint8_t { kGemm, kGemv, kFast, kMarlin };

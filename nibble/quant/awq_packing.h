@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "nibble/base/thread_pool.h"
 #include "nibble/tensor/tensor.h"
 
 namespace nibble {
@@ -15,6 +16,10 @@ namespace nibble {
 Tensor awq_gemm_words(const Tensor& by_input);
 Tensor codes_of_awq_gemm(const Tensor& words);
 
+// The same of codes as AffineGroup has them, in one step: [inputs, outputs / 8] int32 to
+// [outputs, inputs / 2 rounded up] uint8.
+Tensor row_codes_of_awq_gemm(const Tensor& words, ThreadPool& pool);
+
 // gemv: groups of a row of zeros or scales, padded to whole runs of words that a warp reads: 8 for
 // group sizes from 128 up, 16 for 64, 32 for 32; 0 for sizes that the kernel does not have.
 int64_t awq_padded_groups(int64_t groups, int64_t group_size);
@@ -22,6 +27,6 @@ int64_t awq_padded_groups(int64_t groups, int64_t group_size);
 // gemv_fast: [outputs, inputs] uint8 as [outputs / 4, inputs] int16; four outputs together, of each
 // 64 inputs that the kernel unpacks to neighbours.
 Tensor awq_fast_words(const Tensor& codes);
-Tensor codes_of_awq_fast(const Tensor& words);
+Tensor codes_of_awq_fast(const Tensor& words, ThreadPool& pool);
 
 }  // namespace nibble

@@ -135,7 +135,7 @@ Weight Bnb4Scheme::quantize(const Tensor& dense, ThreadPool& pool) const {
 }
 
 Weight Bnb4Scheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                        int64_t cols) const {
+                        int64_t cols, ThreadPool& /*pool*/) const {
   const ModuleReader reader(checkpoint, module);
   const QuantState state = read_state(reader, checkpoint);
   const Shape shape = {rows, cols};

@@ -22,8 +22,8 @@ class Bnb4Scheme final : public Scheme {
 
   // Type, block size, dtype and nesting are those of the tensor, whatever the config says, as in
   // bitsandbytes. The codes stay mapped. The stored maps are used, not the built-in ones.
-  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-              int64_t cols) const override;
+  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
+              ThreadPool& pool) const override;
 
   bool is_packed(const Checkpoint& checkpoint, const std::string& module) const override;
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -12,24 +13,35 @@
 #include "nibble/quant/affine_packing.h"
 #include "nibble/quant/dense_input.h"
 #include "nibble/quant/module_reader.h"
+#include "nibble/quant/row_tasks.h"
 
 namespace nibble {
 namespace {
 
-constexpr int64_t kEetqElementsPerTask = 64 << 10;
 constexpr float kEetqLevels = 128.0f;
 // Values of "weight_layout".
 constexpr uint8_t kPlainBytes = 0, kTuringBytes = 75;
 constexpr const char* kLayoutName = "weight_layout";
 
-// Calls visit(byte of the file, row, column).
+constexpr int64_t kEetqRun = 64;  // columns of a row that follow each other, in an order of theirs
+
+// The column within a run of each of its bytes.
+constexpr std::array<uint8_t, kEetqRun> kRunColumns = [] {
+  std::array<uint8_t, kEetqRun> columns{};
+  for (size_t r = 0; r < columns.size(); ++r) {
+    columns[r] = static_cast<uint8_t>(r / 16 * 16 + 8 * (r % 2) + r % 16 / 2);
+  }
+  return columns;
+}();
+
+// Calls visit(first byte of the file, row, first column) for each run of pairs of rows [begin,
+// end).
 template <typename Visit>
-void for_each_eetq_byte(int64_t rows, int64_t cols, const Visit& visit) {
-  for (int64_t at = 0; at < rows * cols; ++at) {
-    const int64_t pair = at / (2 * cols), rest = at % (2 * cols);
-    const int64_t r = rest % 64;
-    visit(static_cast<size_t>(at), 2 * pair + rest / 64 % 2,
-          rest / 128 * 64 + r / 16 * 16 + 8 * (r % 2) + r % 16 / 2);
+void for_each_eetq_run(int64_t begin, int64_t end, int64_t cols, const Visit& visit) {
+  for (int64_t pair = begin; pair < end; ++pair) {
+    for (int64_t run = 0; run < 2 * cols / kEetqRun; ++run) {
+      visit(pair * 2 * cols + run * kEetqRun, 2 * pair + run % 2, run / 2 * kEetqRun);
+    }
   }
 }
 
@@ -59,20 +71,26 @@ Tensor eetq_bytes(const Tensor& codes) {
   Tensor bytes = Tensor::empty(DType::kI8, {cols, rows});
   const auto from = codes.data<int8_t>();
   const auto to = bytes.mutable_data<int8_t>();
-  for_each_eetq_byte(rows, cols, [&](size_t at, int64_t row, int64_t col) {
-    to[at] = with_sign_flipped(from[static_cast<size_t>(row * cols + col)]);
+  for_each_eetq_run(0, rows / 2, cols, [&](int64_t at, int64_t row, int64_t col) {
+    const int8_t* run = from.data() + row * cols + col;
+    int8_t* bytes_of_run = to.data() + at;
+    for (const uint8_t column : kRunColumns) *bytes_of_run++ = with_sign_flipped(run[column]);
   });
   return bytes;
 }
 
-Tensor codes_of_eetq(const Tensor& bytes) {
+Tensor codes_of_eetq(const Tensor& bytes, ThreadPool& pool) {
   const int64_t cols = bytes.dim(0), rows = bytes.dim(1);
   Tensor codes = Tensor::empty(DType::kI8, {rows, cols});
   const auto from = bytes.data<int8_t>();
   const auto to = codes.mutable_data<int8_t>();
-  for_each_eetq_byte(rows, cols, [&](size_t at, int64_t row, int64_t col) {
-    to[static_cast<size_t>(row * cols + col)] = with_sign_flipped(from[at]);
-  });
+  const auto load = [&](int64_t at, int64_t row, int64_t col) {
+    const int8_t* bytes_of_run = from.data() + at;
+    int8_t* run = to.data() + row * cols + col;
+    for (const uint8_t column : kRunColumns) run[column] = with_sign_flipped(*bytes_of_run++);
+  };
+  for_row_ranges(&pool, rows / 2, 2 * cols,
+                 [&](int64_t begin, int64_t end) { for_each_eetq_run(begin, end, cols, load); });
   return codes;
 }
 
@@ -82,8 +100,7 @@ Weight EetqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
   Int8Row packed{Tensor::empty(DType::kI8, {rows, cols}), Tensor::empty(DType::kF32, {rows})};
   const auto codes = packed.codes.mutable_data<int8_t>();
   const auto absmax = packed.absmax.mutable_data<float>();
-  const int64_t grain = std::max<int64_t>(1, kEetqElementsPerTask / std::max<int64_t>(1, cols));
-  pool.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+  for_row_ranges(&pool, rows, cols, [&](int64_t begin, int64_t end) {
     std::vector<float> row(static_cast<size_t>(cols));
     for (int64_t r = begin; r < end; ++r) {
       read_elements(dense, r * cols, row);
@@ -111,15 +128,15 @@ Weight EetqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
 }
 
 Weight EetqScheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                        int64_t cols) const {
+                        int64_t cols, ThreadPool& pool) const {
   const ModuleReader reader(checkpoint, module);
   const char* name = reader.contains("weight") ? "weight" : "qweight";
   const Tensor bytes = reader.tensor(name, DType::kI8, {cols, rows});
   DType stored = DType::kF16;
   const Tensor scales = read_scales(reader, "weight_scales", {rows}, stored);
   Int8Row packed;
-  packed.codes =
-      layout_of(reader, rows, cols) == kTuringBytes ? codes_of_eetq(bytes) : transposed(bytes);
+  packed.codes = layout_of(reader, rows, cols) == kTuringBytes ? codes_of_eetq(bytes, pool)
+                                                               : transposed(bytes, &pool);
   packed.absmax = Tensor::empty(DType::kF32, {rows});
   std::ranges::transform(scales.data<float>(), packed.absmax.mutable_data<float>().begin(),
                          [](float scale) { return scale * kInt8Max; });

@@ -21,8 +21,8 @@ class EetqScheme final : public Scheme {
   // float16 first, the only dtype that EETQ takes; what is beyond that is refused.
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
 
-  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-              int64_t cols) const override;
+  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
+              ThreadPool& pool) const override;
 
   // That the order of bytes had to be guessed.
   std::vector<std::string> remarks(const Checkpoint& checkpoint) const override;
@@ -43,6 +43,6 @@ class EetqScheme final : public Scheme {
 // 8.9: pairs of rows, 64 columns of each in turn. Both sizes are multiples of 64.
 bool fits_eetq(int64_t rows, int64_t cols);
 Tensor eetq_bytes(const Tensor& codes);
-Tensor codes_of_eetq(const Tensor& bytes);
+Tensor codes_of_eetq(const Tensor& bytes, ThreadPool& pool);
 
 }  // namespace nibble

@@ -16,6 +16,8 @@
 namespace nibble {
 namespace {
 
+constexpr std::string_view kZerosName = ".qzeros";
+
 // Section 3 of GPTQ's code, but that a symmetric grid always reaches both ways: the original halves
 // the scale of a group without negative weights and clips the upper half of them.
 float gptq_scale(float smallest, float largest, int64_t bits, bool sym) {
@@ -53,11 +55,24 @@ bool was_written_by_words(const GptqConfig& config) {
 
 }  // namespace
 
-GptqScheme::GptqScheme(GptqConfig config) : config_(std::move(config)) {
+GptqScheme::GptqScheme(GptqConfig config) : config_(std::move(config)), rules_(config_.dynamic) {
   if (config_.format == "gptq" || config_.format == "gptq_v2" || is_marlin()) return;
-  throw Error("this format of GPTQ files is not read here")
-      .expected("gptq, gptq_v2 or marlin")
-      .got(config_.format);
+  Error error("this format of GPTQ files is not read here");
+  error.expected("gptq, gptq_v2 or marlin").got(config_.format);
+  if (config_.format == "gptq_p") {
+    error.hint("its codes are planes of bits, of which GPTQModel alone is a reader");
+  }
+  throw error;
+}
+
+GptqConfig GptqScheme::config_for(const std::string& module) const {
+  GptqConfig config = config_;
+  if (const GptqRule* rule = rules_.find(module)) {
+    config.bits = rule->bits.value_or(config.bits);
+    config.group_size = rule->group_size.value_or(config.group_size);
+    config.sym = rule->sym.value_or(config.sym);
+  }
+  return config;
 }
 
 RtnOptions GptqScheme::grid_options(int64_t cols) const {
@@ -75,25 +90,34 @@ Weight GptqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
   return round_to_nearest(dense, pool, grid_options(dense.defined() ? dense.dim(-1) : 0));
 }
 
+std::optional<std::string> GptqScheme::misfit(int64_t rows, int64_t cols) const {
+  if (is_marlin())
+    return fits_marlin(rows, cols) ? std::nullopt : std::optional<std::string>(kMarlinShapes);
+  if (fits_gptq(rows, cols, config_.bits)) return std::nullopt;
+  return "rows and columns that fill words of 32 bits";
+}
+
 Weight GptqScheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                        int64_t cols) const {
-  if (is_marlin()) return load_marlin(checkpoint, module, rows, cols);
+                        int64_t cols, ThreadPool& pool) const {
+  if (is_marlin()) return load_marlin(checkpoint, module, rows, cols, pool);
   const ModuleReader reader(checkpoint, module);
-  const int64_t bits = config_.bits;
+  const GptqConfig config = config_for(module);
+  const int64_t bits = config.bits;
   if (!fits_gptq(rows, cols, bits)) {
     throw reader.error("qweight", "a matrix of this shape cannot be packed in whole words")
         .got(fmt::format("{}, {} bits", to_string(Shape{rows, cols}), bits));
   }
   AffineGroup packed;
   packed.bits = bits;
-  packed.group_size = resolved_group_size(config_.group_size, cols);
+  packed.group_size = resolved_group_size(config.group_size, cols);
   const int64_t groups = block_count(cols, packed.group_size);
   const Tensor words = reader.tensor("qweight", DType::kI32, {cols * bits / 32, rows});
-  packed.codes = codes_of_gptq(words);
-  packed.scales = transposed(read_scales(reader, "scales", {groups, rows}, packed.scale_dtype));
+  packed.codes = codes_of_gptq(words, pool);
+  packed.scales =
+      transposed(read_scales(reader, "scales", {groups, rows}, packed.scale_dtype), &pool);
   const Tensor zero_words = reader.tensor("qzeros", DType::kI32, {groups, rows * bits / 32});
-  const bool less_one = zeros_of_format(config_.format) == GptqZeros::kLessOne;
-  if (less_one && !config_.sym && !was_written_by_words(config_)) {
+  const bool less_one = zeros_of_format(config.format) == GptqZeros::kLessOne;
+  if (less_one && !config.sym && !was_written_by_words(config)) {
     if (const int64_t ruined = count_ruined_words(zero_words, bits)) {
       throw reader.error("qzeros", "zero-points are ruined")
           .got(fmt::format("{} of {} words overwritten by a zero-point of 0", ruined,
@@ -102,7 +126,7 @@ Weight GptqScheme::load(const Checkpoint& checkpoint, const std::string& module,
     }
   }
   packed.zeros =
-      floats_of_codes(zeros_of_gptq(zero_words, rows, bits, form_of(zero_words, config_)));
+      floats_of_codes(zeros_of_gptq(zero_words, rows, bits, form_of(zero_words, config)));
   if (reader.contains("g_idx")) {
     const Tensor g_idx = reader.tensor("g_idx", DType::kI32, {cols});
     try {
@@ -112,19 +136,21 @@ Weight GptqScheme::load(const Checkpoint& checkpoint, const std::string& module,
     }
   }
   if (packed.positions.defined()) {
-    packed.codes = with_columns_in(ColumnOrder::kStored, packed.codes, packed.positions, bits);
+    packed.codes =
+        with_columns_in(ColumnOrder::kStored, packed.codes, packed.positions, bits, &pool);
   }
   const DType dtype = packed.scale_dtype;
   return Weight::affine_group(std::move(packed), cols, dtype);
 }
 
 std::vector<std::string> GptqScheme::remarks(const Checkpoint& checkpoint) const {
-  const auto is_zeros = [](const std::string& name) { return name.ends_with(".qzeros"); };
+  const auto is_zeros = [](const std::string& name) { return name.ends_with(kZerosName); };
   const auto first = std::ranges::find_if(checkpoint.names(), is_zeros);
   if (is_marlin() || first == checkpoint.names().end()) return {};
   const Tensor words = checkpoint.tensor(*first);
   if (words.dtype() != DType::kI32 || words.rank() != 2) return {};
-  if (form_of(words, config_) == zeros_of_format(config_.format)) return {};
+  const GptqConfig config = config_for(first->substr(0, first->size() - kZerosName.size()));
+  if (form_of(words, config) == zeros_of_format(config_.format)) return {};
   return {
       fmt::format("quantization_config says {}, but zeros are stored as {} does: they are read "
                   "so",
@@ -139,13 +165,16 @@ std::vector<NamedTensor> GptqScheme::save(const Weight& weight, const std::strin
   if (is_marlin()) return save_marlin(weight, module);
   const std::string prefix = module_prefix(module);
   const std::string what = fmt::format("GPTQ ({})", config_.format);
-  const AffineGroup& packed = require_groups(weight, prefix + "qweight", what, config_.bits);
+  const GptqConfig config = config_for(module);
+  const AffineGroup& packed = require_groups(weight, prefix + "qweight", what, config.bits);
   const int64_t rows = weight.rows(), cols = weight.cols();
   if (!fits_gptq(rows, cols, packed.bits)) {
     throw cannot_store(prefix + "qweight", what)
         .expected(fmt::format("rows and columns that fill words of 32 bits"))
         .got(fmt::format("{}, {} bits", to_string(Shape{rows, cols}), packed.bits));
   }
+  require_group_size(packed, resolved_group_size(config.group_size, cols), prefix + "qweight",
+                     what);
   const GptqZeros form = zeros_of_format(config_.format);
   const std::optional<Tensor> zeros = zero_codes(packed);
   if (!zeros) {
@@ -169,9 +198,9 @@ std::vector<NamedTensor> GptqScheme::save(const Weight& weight, const std::strin
 }
 
 Weight GptqScheme::load_marlin(const Checkpoint& checkpoint, const std::string& module,
-                               int64_t rows, int64_t cols) const {
+                               int64_t rows, int64_t cols, ThreadPool& pool) const {
   return read_marlin(ModuleReader(checkpoint, module), {.words = "B", .scales = "s"}, rows, cols,
-                     resolved_group_size(config_.group_size, cols));
+                     resolved_group_size(config_for(module).group_size, cols), pool);
 }
 
 std::vector<NamedTensor> GptqScheme::save_marlin(const Weight& weight,

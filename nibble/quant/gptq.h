@@ -20,14 +20,16 @@ class GptqScheme final : public Scheme {
 
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
 
+  std::optional<std::string> misfit(int64_t rows, int64_t cols) const override;
+
   // The grid of a matrix with `cols` columns, for algorithms that choose its codes otherwise.
   RtnOptions grid_options(int64_t cols) const;
 
   // Without a g_idx columns are in order. Of a symmetric model the zeros say themselves whether
   // they are stored less one, whatever the format says: there are files of both kinds. Asymmetric
   // zeros that AutoGPTQ has ruined are refused (count_ruined_words()).
-  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-              int64_t cols) const override;
+  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
+              ThreadPool& pool) const override;
 
   // That zeros are not stored as the config says.
   std::vector<std::string> remarks(const Checkpoint& checkpoint) const override;
@@ -41,12 +43,15 @@ class GptqScheme final : public Scheme {
   nlohmann::ordered_json config_json() const override { return config_.to_json(); }
 
  private:
+  // The config as the rules of "dynamic" change it for a module.
+  GptqConfig config_for(const std::string& module) const;
   bool is_marlin() const { return config_.format == "marlin"; }
   Weight load_marlin(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                     int64_t cols) const;
+                     int64_t cols, ThreadPool& pool) const;
   std::vector<NamedTensor> save_marlin(const Weight& weight, const std::string& module) const;
 
   GptqConfig config_;
+  GptqRules rules_;
   std::optional<std::vector<std::string>> skip_;  // the automatic list
 };
 

@@ -72,6 +72,8 @@ GptqConfig GptqConfig::from_json(const Json& object, const std::string& file) {
   if (!(config.damp_percent > 0 && config.damp_percent < 1)) {
     throw fields.bad("damp_percent", "a number between 0 and 1");
   }
+  fields.read("static_groups", config.static_groups);
+  config.dynamic = read_gptq_rules(fields);
   check_dataset(fields, config.dataset);
   check_exllama(fields);
   config.notes = notes_on_unknown(fields.unknown());
@@ -88,6 +90,9 @@ Json GptqConfig::to_json() const {
   nlohmann::json object = fields_json();
   object["checkpoint_format"] = format;
   object["quant_method"] = kMethod;
+  // Of other writers than transformers, which does not name them.
+  if (static_groups) object["static_groups"] = true;
+  if (!dynamic.empty()) object["dynamic"] = gptq_rules_json(dynamic);
   return object;
 }
 

@@ -5,12 +5,16 @@
 #pragma once
 
 #include "nibble/quant/calibrated_config.h"
+#include "nibble/quant/gptq_rules.h"
 #include "nibble/quant/quantization_facts.h"
 
 namespace nibble {
 
 struct GptqConfig : CalibratedConfig {
   static constexpr const char* kMethod = "gptq";
+
+  bool static_groups = false;     // scales from the weights as they were before calibration
+  std::vector<GptqRule> dynamic;  // modules with numbers of their own
 
   // Throws Error with the key for a wrong type, bits other than 2, 3, 4 and 8, a group size that is
   // neither -1 nor positive, damping outside (0, 1), an unknown dataset, and bad exllama settings.

@@ -51,8 +51,8 @@ Tensor gptq_words(const Tensor& codes) {
   return transposed(codes.reinterpret(DType::kI32, {codes.dim(0), codes.dim(1) / 4}));
 }
 
-Tensor codes_of_gptq(const Tensor& words) {
-  return transposed(words).reinterpret(DType::kU8, {words.dim(1), 4 * words.dim(0)});
+Tensor codes_of_gptq(const Tensor& words, ThreadPool& pool) {
+  return transposed(words, &pool).reinterpret(DType::kU8, {words.dim(1), 4 * words.dim(0)});
 }
 
 Tensor gptq_zero_words(const Tensor& zeros, int64_t bits, GptqZeros form) {

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "nibble/base/thread_pool.h"
 #include "nibble/tensor/tensor.h"
 
 namespace nibble {
@@ -19,7 +20,7 @@ bool fits_gptq(int64_t rows, int64_t cols, int64_t bits);
 
 // qweight [cols * bits / 32, rows] int32 from and to codes [rows, cols * bits / 8] uint8.
 Tensor gptq_words(const Tensor& codes);
-Tensor codes_of_gptq(const Tensor& words);
+Tensor codes_of_gptq(const Tensor& words, ThreadPool& pool);
 
 // qzeros [groups, rows * bits / 32] int32 from and to zeros [rows, groups] uint8. The one is added
 // to whole words, as the writers that take it from whole words expect: only this gives back zeros

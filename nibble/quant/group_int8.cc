@@ -13,12 +13,12 @@
 #include "nibble/quant/affine_packing.h"
 #include "nibble/quant/dense_input.h"
 #include "nibble/quant/module_reader.h"
+#include "nibble/quant/row_tasks.h"
 
 namespace nibble {
 namespace {
 
 constexpr int64_t kGroupInt8Bits = 8;
-constexpr int64_t kGroupInt8ElementsPerTask = 64 << 10;  // long enough to hide the cost of a task
 constexpr float kMiddleCode = 128.0f;
 constexpr const char* kScalesName = "weight_scales";
 
@@ -39,11 +39,17 @@ float encode_group(std::span<const float> group, std::span<uint8_t> codes) {
 }
 
 // Codes of a file lie around 0, those in memory around 128: the sign bit tells them apart.
-Tensor with_sign_bits_flipped(const Tensor& codes, DType dtype) {
+Tensor with_sign_bits_flipped(const Tensor& codes, DType dtype, ThreadPool* pool = nullptr) {
   Tensor flipped = Tensor::empty(DType::kU8, codes.shape());
   const Tensor bytes = codes.reinterpret(DType::kU8, codes.shape());
-  std::ranges::transform(bytes.data<uint8_t>(), flipped.mutable_data<uint8_t>().begin(),
-                         [](uint8_t code) { return static_cast<uint8_t>(code ^ 0x80); });
+  const auto from = bytes.data<uint8_t>();
+  const auto to = flipped.mutable_data<uint8_t>();
+  for_row_ranges(pool, codes.dim(0), codes.dim(1), [&](int64_t begin, int64_t end) {
+    const auto first = static_cast<size_t>(begin * codes.dim(1));
+    const auto count = static_cast<size_t>((end - begin) * codes.dim(1));
+    std::ranges::transform(from.subspan(first, count), to.subspan(first, count).begin(),
+                           [](uint8_t code) { return static_cast<uint8_t>(code ^ 0x80); });
+  });
   return flipped.reinterpret(dtype, codes.shape());
 }
 
@@ -68,9 +74,7 @@ Weight GroupInt8Scheme::quantize(const Tensor& dense, ThreadPool& pool) const {
   packed.zeros = middle_codes({rows, groups});
   const auto codes = packed.codes.mutable_data<uint8_t>();
   const auto scales = packed.scales.mutable_data<float>();
-  const int64_t grain =
-      std::max<int64_t>(1, kGroupInt8ElementsPerTask / std::max<int64_t>(1, cols));
-  pool.parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+  for_row_ranges(&pool, rows, cols, [&](int64_t begin, int64_t end) {
     std::vector<float> row(static_cast<size_t>(cols));
     for (int64_t r = begin; r < end; ++r) {
       read_elements(dense, r * cols, row);
@@ -89,14 +93,14 @@ Weight GroupInt8Scheme::quantize(const Tensor& dense, ThreadPool& pool) const {
 }
 
 Weight GroupInt8Scheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                             int64_t cols) const {
+                             int64_t cols, ThreadPool& pool) const {
   const ModuleReader reader(checkpoint, module);
   AffineGroup packed;
   packed.bits = kGroupInt8Bits;
   packed.group_size = resolved_group_size(config_.group_size, cols);
   const Shape groups = {rows, block_count(cols, packed.group_size)};
   packed.codes =
-      with_sign_bits_flipped(reader.tensor("weight", DType::kI8, {rows, cols}), DType::kU8);
+      with_sign_bits_flipped(reader.tensor("weight", DType::kI8, {rows, cols}), DType::kU8, &pool);
   packed.scales = read_scales(reader, kScalesName, groups, packed.scale_dtype);
   packed.zeros = middle_codes(groups);
   const DType dtype = packed.scale_dtype;
@@ -113,12 +117,8 @@ std::vector<NamedTensor> GroupInt8Scheme::save(const Weight& weight,
   const AffineGroup& packed =
       require_groups(weight, name, GroupInt8Config::kMethod, kGroupInt8Bits);
   require_columns_in_order(packed, name, GroupInt8Config::kMethod);
-  const int64_t group_size = resolved_group_size(config_.group_size, weight.cols());
-  if (packed.group_size != group_size) {
-    throw cannot_store(name, GroupInt8Config::kMethod)
-        .expected(fmt::format("groups of {}", group_size))
-        .got(std::to_string(packed.group_size));
-  }
+  require_group_size(packed, resolved_group_size(config_.group_size, weight.cols()), name,
+                     GroupInt8Config::kMethod);
   const auto zeros = packed.zeros.data<float>();
   const auto other = std::ranges::find_if(zeros, [](float zero) { return zero != kMiddleCode; });
   if (packed.zero_form != ZeroForm::kSubtracted || other != zeros.end()) {

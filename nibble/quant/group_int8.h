@@ -23,8 +23,8 @@ class GroupInt8Scheme final : public Scheme {
   // below 4e-37) are zeros.
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
 
-  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-              int64_t cols) const override;
+  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
+              ThreadPool& pool) const override;
 
   bool is_packed(const Checkpoint& checkpoint, const std::string& module) const override;
 

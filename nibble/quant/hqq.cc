@@ -89,17 +89,21 @@ Weight HqqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
     throw Error("cannot quantize with this hqq config")
         .expected("one set of parameters for all modules, and groups");
   }
-  if (!shape.fits() || !fits_hqq_words(shape, hqq_stored_bits(config_.params.nbits))) {
-    throw Error("hqq cannot group this matrix")
-        .expected(fmt::format("{} that are a multiple of {} and fill whole bytes",
-                              shape.axis == 0 ? "rows" : "columns", shape.group_size))
-        .got(to_string(dense.shape()));
+  if (const std::optional<std::string> wanted = misfit(shape.rows, shape.cols)) {
+    throw Error("hqq cannot group this matrix").expected(*wanted).got(to_string(dense.shape()));
   }
   return solve_hqq(dense, pool, shape, config_.params);
 }
 
+std::optional<std::string> HqqScheme::misfit(int64_t rows, int64_t cols) const {
+  const HqqShape shape = shape_of(rows, cols);
+  if (shape.fits() && fits_hqq_words(shape, hqq_stored_bits(config_.params.nbits))) return {};
+  return fmt::format("{} that are a multiple of {} and fill whole bytes",
+                     shape.axis == 0 ? "rows" : "columns", shape.group_size);
+}
+
 Weight HqqScheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                       int64_t cols) const {
+                       int64_t cols, ThreadPool& pool) const {
   const ModuleReader reader(checkpoint, module);
   const auto shape_values = reader.tensor("shape", DType::kI64, {2}).data<int64_t>();
   if (shape_values[0] != rows || shape_values[1] != cols) {
@@ -127,7 +131,8 @@ Weight HqqScheme::load(const Checkpoint& checkpoint, const std::string& module, 
   AffineGroup packed;
   packed.bits = bits;
   packed.group_size = axis == 0 ? 1 : group_size;
-  packed.codes = pack_code_matrix(codes_of_hqq(read_words(reader, shape, bits), shape, bits), bits);
+  packed.codes = pack_code_matrix(codes_of_hqq(read_words(reader, shape, bits), shape, bits, pool),
+                                  bits, &pool);
   const Shape stored = stored_scales(shape);
   packed.zeros = read_scales(reader, "zero", stored, packed.scale_dtype).reshape(shape.scales());
   packed.scales = read_scales(reader, "scale", stored, packed.scale_dtype).reshape(shape.scales());

@@ -21,9 +21,11 @@ class HqqScheme final : public Scheme {
   // for a config with parameters by tag, as a matrix does not say its tag.
   Weight quantize(const Tensor& dense, ThreadPool& pool) const override;
 
+  std::optional<std::string> misfit(int64_t rows, int64_t cols) const override;
+
   // What the module's own tensors say, whatever the config does.
-  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-              int64_t cols) const override;
+  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
+              ThreadPool& pool) const override;
 
   bool is_packed(const Checkpoint& checkpoint, const std::string& module) const override;
 

@@ -4,22 +4,22 @@
 #include <cmath>
 
 #include "nibble/format/code_block.h"
+#include "nibble/quant/row_tasks.h"
 
 namespace nibble {
 namespace {
 
 int64_t codes_per_word(int64_t bits) { return bits == 3 ? 10 : 8 / bits; }
 
-// Calls visit(index of the element, index of its word, shift within it).
+// Calls visit(index of its first element, index of the first word, shift within words) for rows
+// [begin, end) of the matrix of groups: their elements lie in words one after the other.
 template <typename Visit>
-void for_each_hqq_code(const HqqShape& shape, int64_t bits, const Visit& visit) {
+void for_each_hqq_row(const HqqShape& shape, int64_t bits, int64_t begin, int64_t end,
+                      const Visit& visit) {
   const int64_t inner = shape.inner(), slabs = codes_per_word(bits);
   const int64_t slab_rows = hqq_word_shape(shape, bits)[0];
-  for (int64_t i = 0; i < shape.outer(); ++i) {
-    const int64_t shift = bits * (slabs - 1 - i / slab_rows), first = i % slab_rows * inner;
-    for (int64_t j = 0; j < inner; ++j) {
-      visit(static_cast<size_t>(i * inner + j), static_cast<size_t>(first + j), shift);
-    }
+  for (int64_t i = begin; i < end; ++i) {
+    visit(i * inner, i % slab_rows * inner, bits * (slabs - 1 - i / slab_rows));
   }
 }
 
@@ -28,20 +28,34 @@ Tensor words_of(const Tensor& code_matrix, const HqqShape& shape, int64_t bits) 
   Tensor words = Tensor::zeros(DTypeOf<Word>::value, hqq_word_shape(shape, bits));
   const auto codes = code_matrix.data<uint8_t>();
   const auto out = words.mutable_data<Word>();
-  for_each_hqq_code(shape, bits, [&](size_t element, size_t word, int64_t shift) {
-    out[word] = static_cast<Word>(out[word] | codes[element] << shift);
+  for_each_hqq_row(shape, bits, 0, shape.outer(), [&](int64_t first, int64_t word, int64_t shift) {
+    const uint8_t* from = codes.data() + first;
+    Word* to = out.data() + word;
+    for (int64_t j = 0; j < shape.inner(); ++j) {
+      to[j] = static_cast<Word>(to[j] | from[j] << shift);
+    }
   });
   return words;
 }
 
 template <typename Word>
-Tensor codes_in(const Tensor& words, const HqqShape& shape, int64_t bits) {
+Tensor codes_in(const Tensor& words, const HqqShape& shape, int64_t bits, ThreadPool& pool) {
   Tensor matrix = Tensor::empty(DType::kU8, {shape.rows, shape.cols});
   const auto in = words.data<Word>();
   const auto codes = matrix.mutable_data<uint8_t>();
+  const int64_t inner = shape.inner();
   const uint32_t mask = (1u << bits) - 1;
-  for_each_hqq_code(shape, bits, [&](size_t element, size_t word, int64_t shift) {
-    codes[element] = static_cast<uint8_t>(static_cast<uint32_t>(in[word]) >> shift & mask);
+  const auto load = [&](int64_t first, int64_t word, int64_t shift) {
+    const Word* from = in.data() + word;
+    uint8_t* to = codes.data() + first;
+    const int64_t count = inner;  // a copy: what bytes are written to could be anything else's
+    const uint32_t kept = mask;
+    for (int64_t j = 0; j < count; ++j) {
+      to[j] = static_cast<uint8_t>(static_cast<uint32_t>(from[j]) >> shift & kept);
+    }
+  };
+  for_row_ranges(&pool, shape.outer(), inner, [&](int64_t begin, int64_t end) {
+    for_each_hqq_row(shape, bits, begin, end, load);
   });
   return matrix;
 }
@@ -75,9 +89,9 @@ Tensor hqq_words(const Tensor& code_matrix, const HqqShape& shape, int64_t bits)
   return words_of<uint8_t>(code_matrix, shape, bits);
 }
 
-Tensor codes_of_hqq(const Tensor& words, const HqqShape& shape, int64_t bits) {
-  if (bits == 3) return codes_in<int32_t>(words, shape, bits);
-  return codes_in<uint8_t>(words, shape, bits);
+Tensor codes_of_hqq(const Tensor& words, const HqqShape& shape, int64_t bits, ThreadPool& pool) {
+  if (bits == 3) return codes_in<int32_t>(words, shape, bits, pool);
+  return codes_in<uint8_t>(words, shape, bits, pool);
 }
 
 }  // namespace nibble

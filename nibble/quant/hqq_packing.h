@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "nibble/base/thread_pool.h"
 #include "nibble/format/affine_group.h"
 #include "nibble/tensor/tensor.h"
 
@@ -37,6 +38,6 @@ bool fits_hqq_words(const HqqShape& shape, int64_t bits);
 
 // A code matrix [rows, cols] uint8 from and to words of hqq_word_shape().
 Tensor hqq_words(const Tensor& code_matrix, const HqqShape& shape, int64_t bits);
-Tensor codes_of_hqq(const Tensor& words, const HqqShape& shape, int64_t bits);
+Tensor codes_of_hqq(const Tensor& words, const HqqShape& shape, int64_t bits, ThreadPool& pool);
 
 }  // namespace nibble

@@ -84,7 +84,7 @@ Weight LlmInt8Scheme::quantize(const Tensor& dense, ThreadPool& pool) const {
 }
 
 Weight LlmInt8Scheme::load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                           int64_t cols) const {
+                           int64_t cols, ThreadPool& /*pool*/) const {
   const ModuleReader reader(checkpoint, module);
   check_weight_format(reader);
   Int8Row packed{reader.tensor("weight", DType::kI8, {rows, cols}),

@@ -24,8 +24,8 @@ class LlmInt8Scheme final : public Scheme {
 
   // The file does not say which dtype the weight had; the result has float16, in which it was
   // quantized.
-  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-              int64_t cols) const override;
+  Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows, int64_t cols,
+              ThreadPool& pool) const override;
 
   bool is_packed(const Checkpoint& checkpoint, const std::string& module) const override;
 

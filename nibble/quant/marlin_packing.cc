@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "nibble/quant/affine_packing.h"
+#include "nibble/quant/row_tasks.h"
 
 namespace nibble {
 namespace {
@@ -66,16 +67,18 @@ Tensor marlin_words(const Tensor& code_matrix) {
   return words;
 }
 
-Tensor codes_of_marlin(const Tensor& words, int64_t rows, int64_t cols) {
+Tensor codes_of_marlin(const Tensor& words, int64_t rows, int64_t cols, ThreadPool& pool) {
   Tensor matrix = Tensor::empty(DType::kU8, {rows, cols});
   const auto in = words.data<int32_t>();
   const auto codes = matrix.mutable_data<uint8_t>();
-  for (int64_t tile = 0; tile < cols / kTile; ++tile) {
-    for_each_code(rows, tile * kTile, [&](int64_t word, int nibble, int64_t row, int64_t col) {
-      const auto from = static_cast<uint32_t>(in[static_cast<size_t>(tile * 2 * rows + word)]);
-      codes[static_cast<size_t>(row * cols + col)] = from >> (4 * nibble) & 15;
-    });
-  }
+  for_row_ranges(&pool, cols / kTile, kTile * rows, [&](int64_t begin, int64_t end) {
+    for (int64_t tile = begin; tile < end; ++tile) {
+      for_each_code(rows, tile * kTile, [&](int64_t word, int nibble, int64_t row, int64_t col) {
+        const auto from = static_cast<uint32_t>(in[static_cast<size_t>(tile * 2 * rows + word)]);
+        codes[static_cast<size_t>(row * cols + col)] = from >> (4 * nibble) & 15;
+      });
+    }
+  });
   return matrix;
 }
 
@@ -102,10 +105,10 @@ Tensor scales_of_marlin(const Tensor& scales) {
 }
 
 Weight read_marlin(const ModuleReader& reader, const MarlinNames& names, int64_t rows, int64_t cols,
-                   int64_t group_size) {
+                   int64_t group_size, ThreadPool& pool) {
   if (!fits_marlin(rows, cols)) {
     throw reader.error(names.words, "a matrix of this shape cannot be packed for Marlin")
-        .expected("multiples of 64 rows and 16 columns")
+        .expected(kMarlinShapes)
         .got(to_string(Shape{rows, cols}));
   }
   AffineGroup packed;
@@ -113,7 +116,7 @@ Weight read_marlin(const ModuleReader& reader, const MarlinNames& names, int64_t
   packed.group_size = group_size;
   const int64_t groups = block_count(cols, group_size);
   const Tensor words = reader.tensor(names.words, DType::kI32, {cols / kTile, 2 * rows});
-  packed.codes = pack_code_matrix(codes_of_marlin(words, rows, cols), kMarlinBits);
+  packed.codes = pack_code_matrix(codes_of_marlin(words, rows, cols, pool), kMarlinBits, &pool);
   read_scales(reader, names.scales, {groups, rows}, packed.scale_dtype);  // checks them
   if (size_of(packed.scale_dtype) != 2) {
     throw reader.error(names.scales, "tensor has the wrong dtype")
@@ -141,7 +144,7 @@ std::vector<NamedTensor> write_marlin(const Weight& weight, const MarlinNames& n
   if (!symmetric) throw cannot_store(tensor, what).expected("symmetric groups, whose zero is 8");
   if (!fits_marlin(rows, cols) || size_of(packed.scale_dtype) != 2) {
     throw cannot_store(tensor, what)
-        .expected("multiples of 64 rows and 16 columns, and scales of 16 bits")
+        .expected(fmt::format("{}, and scales of 16 bits", kMarlinShapes))
         .got(fmt::format("{}, {}", to_string(Shape{rows, cols}), torch_name(packed.scale_dtype)));
   }
   const Tensor scales = to_dtype(transposed(packed.scales), packed.scale_dtype);

@@ -7,6 +7,7 @@
 #include "nibble/quant/awq.h"
 #include "nibble/quant/bnb4.h"
 #include "nibble/quant/eetq.h"
+#include "nibble/quant/fp8.h"
 #include "nibble/quant/gptq.h"
 #include "nibble/quant/group_int8.h"
 #include "nibble/quant/hqq.h"
@@ -30,6 +31,9 @@ std::unique_ptr<Scheme> scheme_for(const EetqConfig& config) {
 }
 std::unique_ptr<Scheme> scheme_for(const GroupInt8Config& config) {
   return std::make_unique<GroupInt8Scheme>(config);
+}
+std::unique_ptr<Scheme> scheme_for(const Fp8Config& config) {
+  return std::make_unique<Fp8Scheme>(config);
 }
 std::unique_ptr<Scheme> scheme_for(const HqqConfig& config) {
   return std::make_unique<HqqScheme>(config);

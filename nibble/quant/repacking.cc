@@ -8,6 +8,7 @@
 #include <array>
 
 #include "nibble/base/error.h"
+#include "nibble/quant/hqq_packing.h"
 
 namespace nibble {
 namespace {
@@ -18,7 +19,7 @@ struct NamedPacking {
   const char* format;
 };
 
-constexpr std::array<NamedPacking, 8> kPackings = {{
+constexpr std::array<NamedPacking, 9> kPackings = {{
     {"gptq", GptqConfig::kMethod, "gptq"},
     {"gptq_v2", GptqConfig::kMethod, "gptq_v2"},
     {"gptq-marlin", GptqConfig::kMethod, "marlin"},
@@ -27,6 +28,7 @@ constexpr std::array<NamedPacking, 8> kPackings = {{
     {"awq-gemv-fast", AwqConfig::kMethod, "gemv_fast"},
     {"llm-awq", AwqConfig::kMethod, "llm-awq"},
     {"awq-marlin", AwqConfig::kMethod, "marlin"},
+    {"group-int8", GroupInt8Config::kMethod, ""},
 }};
 
 // What a config says of its codes, whichever method's it is.
@@ -44,7 +46,13 @@ std::optional<Numbers> numbers_of(const QuantizationConfig& config) {
     return Numbers{awq->bits, awq->group_size, !awq->zero_point, false,
                    awq->modules_to_not_convert};
   }
-  return std::nullopt;
+  if (const auto* int8 = std::get_if<GroupInt8Config>(&config)) {
+    return Numbers{int8->bits, int8->group_size, true, false, int8->modules_to_not_convert};
+  }
+  const auto* hqq = std::get_if<HqqConfig>(&config);
+  if (hqq == nullptr || !hqq->by_tag.empty()) return std::nullopt;
+  return Numbers{hqq_stored_bits(hqq->params.nbits), hqq->params.group_size.value_or(-1), false,
+                 false, hqq->skip_modules};
 }
 
 }  // namespace
@@ -68,9 +76,17 @@ QuantizationConfig repacked_config(const QuantizationConfig& from, const std::st
   if (!numbers) {
     throw Error(fmt::format("a model of this method cannot be packed as {}", packing))
         .file(file)
-        .expected("gptq or awq")
+        .expected("gptq, awq, group-int8, or hqq with one set of parameters")
         .got(facts_of(from).method)
         .hint("`nibble dequantize` makes it plain, but its codes are lost then");
+  }
+  const auto* gptq = std::get_if<GptqConfig>(&from);
+  if (gptq != nullptr && !gptq->dynamic.empty() &&
+      named->method != std::string(GptqConfig::kMethod)) {
+    throw Error(
+        fmt::format("a model with rules of its own for modules cannot be packed as {}", packing))
+        .file(file)
+        .expected("no 'dynamic' in its quantization_config");
   }
   if (named->method == AwqConfig::kMethod) {
     AwqConfig config;
@@ -81,6 +97,12 @@ QuantizationConfig repacked_config(const QuantizationConfig& from, const std::st
     config.format = named->format;
     return config;
   }
+  if (named->method == GroupInt8Config::kMethod) {
+    GroupInt8Config config;
+    config.group_size = numbers->group_size;
+    config.modules_to_not_convert = numbers->skip_modules;
+    return config;
+  }
   GptqConfig config;
   config.bits = numbers->bits;
   config.group_size = numbers->group_size;
@@ -88,6 +110,7 @@ QuantizationConfig repacked_config(const QuantizationConfig& from, const std::st
   config.desc_act = numbers->desc_act;
   config.act_group_aware = !numbers->desc_act;
   config.format = named->format;
+  if (gptq != nullptr) config.dynamic = gptq->dynamic;
   return config;
 }
 

@@ -33,11 +33,15 @@ class Scheme {
   // Error. Bytes do not depend on the number of threads.
   virtual Weight quantize(const Tensor& dense, ThreadPool& pool) const = 0;
 
+  // What files of this packing ask of a shape [rows, cols] that they cannot hold; nothing where
+  // they can.
+  virtual std::optional<std::string> misfit(int64_t /*rows*/, int64_t /*cols*/) const { return {}; }
+
   // Reads the tensors of `module` ("model.layers.0.mlp.up_proj") from a checkpoint that this
   // scheme's packing was saved in. Checks them against [rows, cols]; throws Error with file and
-  // tensor.
+  // tensor. The threads of the pool share the work where codes lie in another order.
   virtual Weight load(const Checkpoint& checkpoint, const std::string& module, int64_t rows,
-                      int64_t cols) const = 0;
+                      int64_t cols, ThreadPool& pool) const = 0;
 
   // True when the checkpoint holds `module` in this packing (and not as a plain float matrix).
   virtual bool is_packed(const Checkpoint& checkpoint, const std::string& module) const = 0;

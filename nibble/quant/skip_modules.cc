@@ -1,22 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/quant/skip_modules.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
 #include <algorithm>
-#include <array>
 #include <set>
-
-#include "nibble/base/error.h"
 
 namespace nibble {
 namespace {
 
 // A component ends here, or ended one character ago.
 constexpr const char* kBoundary = R"((?:(?<=\.)|(?=\.|$)))";
-// Honest patterns need a few dozen steps for a path.
-constexpr uint32_t kMostSteps = 100'000;
 
 std::string without(std::string name, std::string_view suffix) {
   if (name.ends_with(suffix)) name.resize(name.size() - suffix.size());
@@ -72,61 +64,20 @@ std::vector<std::string> modules_to_not_convert(const QuantizationFacts& facts,
   return sorted(list);
 }
 
-struct SkipMatcher::Program {
-  struct Free {
-    void operator()(pcre2_code* code) const { pcre2_code_free(code); }
-    void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
-    void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
-  };
-
-  std::unique_ptr<pcre2_code, Free> code;
-
-  explicit Program(const std::string& entry) {
-    const std::string pattern = "(?:" + entry + ")" + kBoundary;
-    int failure = 0;
-    size_t at = 0;
-    code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                             PCRE2_UTF | PCRE2_ANCHORED, &failure, &at, nullptr));
-    if (code) return;
-    std::array<PCRE2_UCHAR, 128> text{};
-    pcre2_get_error_message(failure, text.data(), text.size());
-    throw Error("an entry of the list of skipped modules is no regular expression")
-        .expected("the name of a module or a pattern for it")
-        .got('"' + entry + '"')
-        .hint(reinterpret_cast<const char*>(text.data()));
-  }
-
-  bool matches(std::string_view path, const std::string& entry) const {
-    const std::unique_ptr<pcre2_match_context, Free> limits(pcre2_match_context_create(nullptr));
-    const std::unique_ptr<pcre2_match_data, Free> data(
-        pcre2_match_data_create_from_pattern(code.get(), nullptr));
-    pcre2_set_match_limit(limits.get(), kMostSteps);
-    const int result = pcre2_match(code.get(), reinterpret_cast<PCRE2_SPTR>(path.data()),
-                                   path.size(), 0, 0, data.get(), limits.get());
-    if (result >= 0) return true;
-    if (result == PCRE2_ERROR_NOMATCH) return false;
-    throw Error("an entry of the list of skipped modules cannot be matched")
-        .expected("a pattern that does not backtrack without end")
-        .got('"' + entry + '"');
-  }
-};
-
 SkipMatcher::SkipMatcher(std::vector<std::string> entries, HfRelease release)
     : entries_(std::move(entries)) {
   if (release == HfRelease::kV4) return;
-  programs_.reserve(entries_.size());
-  for (const std::string& entry : entries_) programs_.emplace_back(entry);
+  patterns_.reserve(entries_.size());
+  for (const std::string& entry : entries_) {
+    patterns_.emplace_back(entry, kBoundary, "an entry of the list of skipped modules");
+  }
 }
-
-SkipMatcher::~SkipMatcher() = default;
-SkipMatcher::SkipMatcher(SkipMatcher&&) noexcept = default;
-SkipMatcher& SkipMatcher::operator=(SkipMatcher&&) noexcept = default;
 
 bool SkipMatcher::skips(std::string_view path) const {
   for (size_t i = 0; i < entries_.size(); ++i) {
-    const bool match = programs_.empty()
+    const bool match = patterns_.empty()
                            ? matches_v4(entries_[i], path)
-                           : path.ends_with(entries_[i]) || programs_[i].matches(path, entries_[i]);
+                           : path.ends_with(entries_[i]) || patterns_[i].matches(path);
     if (match) return true;
   }
   return false;

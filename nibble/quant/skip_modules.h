@@ -5,12 +5,12 @@
 // result. Knows names only.
 #pragma once
 
-#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "nibble/quant/module_pattern.h"
 #include "nibble/quant/quantization_facts.h"
 
 namespace nibble {
@@ -47,17 +47,13 @@ class SkipMatcher {
  public:
   // Throws Error for an entry that is no regular expression (release 5).
   explicit SkipMatcher(std::vector<std::string> entries, HfRelease release = HfRelease::kV5);
-  ~SkipMatcher();
-  SkipMatcher(SkipMatcher&&) noexcept;
-  SkipMatcher& operator=(SkipMatcher&&) noexcept;
 
   // Throws Error when an expression backtracks without end.
   bool skips(std::string_view path) const;
 
  private:
-  struct Program;
   std::vector<std::string> entries_;
-  std::vector<Program> programs_;  // one for each entry under release 5
+  std::vector<ModulePattern> patterns_;  // one for each entry under release 5
 };
 
 }  // namespace nibble

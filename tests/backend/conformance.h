@@ -101,6 +101,22 @@ inline Weight affine_weight(Random& random, int64_t rows, int64_t cols, int64_t 
   return Weight::affine_group(packed, cols, DType::kF16);
 }
 
+// Codes of all finite values.
+inline Weight float8_weight(Random& random, int64_t rows, int64_t cols, DType dtype,
+                            int64_t block_rows, int64_t block_cols) {
+  Tensor codes = Tensor::empty(DType::kU8, {rows, cols});
+  const uint64_t finite = dtype == DType::kF8E4M3 ? 0x7f : 0x7c;
+  for (uint8_t& code : codes.mutable_data<uint8_t>()) {
+    code = static_cast<uint8_t>(random.next() % finite | (random.next() & 0x80));
+  }
+  const Shape blocks = {block_count(rows, block_rows), block_count(cols, block_cols)};
+  const float scale = dtype == DType::kF8E4M3 ? 0.001f : 0.00001f;
+  return Weight::float8_block(
+      {codes.reinterpret(dtype, {rows, cols}), absolute(random_tensor(random, blocks, scale)),
+       block_rows, block_cols},
+      DType::kBF16);
+}
+
 // The weight with its absmax, or scales and zeros, rounded to a 16-bit dtype, so that backends may
 // keep them in it.
 inline Weight with_scales_of(const Weight& weight, DType dtype) {

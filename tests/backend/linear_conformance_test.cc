@@ -48,6 +48,8 @@ std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) 
       {"affine, zeros added", affine_weight(random, rows, cols, 4, 128, ZeroForm::kAdded)});
   list.push_back(
       {"affine, act-order", affine_weight(random, rows, cols, 4, 32, ZeroForm::kSubtracted, true)});
+  list.push_back({"float8_e4m3fn", float8_weight(random, rows, cols, DType::kF8E4M3, 3, 48)});
+  list.push_back({"float8_e5m2", float8_weight(random, rows, cols, DType::kF8E5M2, 1, cols)});
   for (const DType dtype : {DType::kF16, DType::kBF16}) {
     for (const int64_t size : {int64_t{32}, int64_t{64}, int64_t{192}}) {
       const Weight nf4 = code_block_weight(random, rows, cols, QuantType::kNf4, size, false);
@@ -59,10 +61,8 @@ std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) 
     }
   }
   for (size_t i = list.size(); i-- > 0;) {
-    if (list[i].weight.layout() != Layout::kCodeBlock &&
-        list[i].weight.layout() != Layout::kAffineGroup) {
-      continue;
-    }
+    const Layout layout = list[i].weight.layout();
+    if (layout == Layout::kDense || layout == Layout::kInt8Row) continue;
     list.push_back({list[i].name + ", int8 activations",
                     list[i].weight.with_activation_mode(ActivationMode::kInt8)});
   }

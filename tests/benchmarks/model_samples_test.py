@@ -15,7 +15,7 @@ CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 64,
     "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "vocab_size": 96, "max_position_embeddings": 128,
-    "rms_norm_eps": 1e-5, "tie_word_embeddings": True, "torch_dtype": "bfloat16",
+    "rms_norm_eps": 1e-5, "tie_word_embeddings": False, "torch_dtype": "bfloat16",
 }
 # Of one layer, in weights: q and o, k and v, gate, up and down.
 LAYER = 2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128
@@ -40,7 +40,7 @@ class ModelSamples(unittest.TestCase):
                               capture_output=True, text=True)
 
     def test_each_scheme_answers_each_request_with_a_line(self):
-        for scheme in ("plain", "int8", "LLM.int8()", "nf4", "nf4-double"):
+        for scheme in ("plain", "int8", "LLM.int8()", "nf4", "nf4-double", "nf4-a8"):
             with self.subTest(scheme):
                 done = self.run_with(scheme, "prefill 5\ndecode 2 behind 3\ndecode 1 behind 0\n")
                 self.assertEqual(done.returncode, 0, done.stderr)
@@ -53,9 +53,13 @@ class ModelSamples(unittest.TestCase):
     def test_ready_tells_the_bytes_of_all_matrices(self):
         self.assertEqual(self.run_with("plain", "").stdout, f"ready {2 * (2 * LAYER + HEAD)}\n")
         nf4 = int(self.run_with("nf4", "").stdout.split()[1])
-        # Of both layers: half a byte a weight, a float for 64 weights, 16 floats for 7 matrices each.
-        codes, scales, books = LAYER, 2 * LAYER // 64 * 4, 2 * 7 * 16 * 4
+        # Of both layers: half a byte a weight, two bytes for the absmax of 64, which of bfloat16
+        # weights is a bfloat16 number, and 16 floats for 7 matrices each.
+        codes, scales, books = LAYER, 2 * LAYER // 64 * 2, 2 * 7 * 16 * 4
         self.assertEqual(nf4, codes + scales + books + 2 * HEAD)
+        with_head = int(self.run_with("nf4+head", "").stdout.split()[1])
+        head = HEAD // 2 + HEAD // 64 * 2 + 16 * 4
+        self.assertEqual(with_head, codes + scales + books + head)
 
     def test_probe_tells_both_limits(self):
         done = self.run_with("plain", "probe\n")

@@ -77,11 +77,11 @@ QUANTIZATION = [
      "nf4/config.json: quantization_config has no 'quant_method'"),
     ("an unknown method", {"quantization_config": {"quant_method": "alien"}},
      "nf4/config.json: quantization method is not known: expected one of awq, bitsandbytes, eetq, "
-     'gptq, group-int8, hqq, got "alien"'),
+     'fp8, gptq, group-int8, hqq, got "alien"'),
     ("a format of GPTQ that is not read", {"quantization_config": {
         "quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_p"}},
      "nf4/config.json: this format of GPTQ files is not read here: expected gptq, gptq_v2 or "
-     "marlin, got gptq_p"),
+     "marlin, got gptq_p; its codes are planes of bits, of which GPTQModel alone is a reader"),
     ("bits that AWQ does not have", {"quantization_config": {"quant_method": "awq", "bits": 8}},
      "nf4/config.json: AWQ files have codes of 4 bits: expected 4, got 8"),
     ("bits that GPTQ does not have", {"quantization_config": {"quant_method": "gptq", "bits": 5}},
@@ -238,7 +238,7 @@ OPTIONS = [
          "convert --help`", code=2),
     Case("an unknown scheme", "quantize model out --scheme int3", nothing,
          "--scheme: there is no 'int3'; this version has nf4, fp4, int8, gptq, awq, eetq, hqq, "
-         "group-int8, rtn; see `nibble quantize --help`", code=2),
+         "group-int8, fp8, rtn; see `nibble quantize --help`", code=2),
     Case("another number of bits per block", QUANTIZE + " --block-size 60", nothing,
          "block size is not one of bitsandbytes: expected 32, 64, 128, 256, 512, 1024, 2048 or "
          "4096, got 60; see `nibble quantize --help`", code=2),

@@ -281,35 +281,12 @@ class Files(CliTest):
                 self.assertEqual(settings["quantization_config"]["quant_method"], "bitsandbytes")
                 self.assertTrue(self.json_of("run", folder, "-p", "Hi", "--max-new-tokens", 5)["ids"])
 
-    def test_groups_are_written_in_every_format(self):
-        for scheme, options, format in [
-            ("gptq", [], "gptq"),
-            ("gptq", ["--no-sym", "--bits", "3", "--group-size", "32"], "gptq_v2"),
-            ("gptq", ["--bits", "8", "--group-size", "-1"], "gptq"), ("rtn", [], "gptq"),
-            ("gptq", ["--format", "marlin"], "marlin"), ("awq", [], "gemm"),
-            ("awq", ["--format", "gemv"], "gemv"), ("awq", ["--format", "gemv_fast"], "gemv_fast"),
-            ("awq", ["--format", "llm-awq"], "llm-awq"), ("awq", ["--format", "marlin"], "marlin"),
-            ("eetq", [], None), ("hqq", [], None), ("hqq", ["--bits", "3"], None),
-            ("group-int8", [], None), ("group-int8", ["--group-size", "48"], None),
-        ]:
-            with self.subTest(scheme=scheme, options=options):
-                folder = self.folder / "groups"
-                self.nibble("quantize", self.wide_model(), folder, "--scheme", scheme,
-                            "--overwrite", "--quiet", *options)
-                told = self.json_of("inspect", folder, "--compare", self.wide_model())
-                self.assertEqual(told["quantization"].get("format"), format)
-                self.assertEqual(told["quantization"]["converted_modules"], 7)
-                self.assertLess(told["error"]["relative_rms"], 0.2)
-                self.assertTrue(self.json_of("run", folder, "-p", "Hi", "--max-new-tokens", 5)["ids"])
-                self.nibble("dequantize", folder, self.folder / "plain", "--overwrite", "--quiet")
-                comparison = self.json_of("inspect", self.folder / "plain", "--compare", folder)
-                self.assertEqual(comparison["error"]["max_abs"], 0)
-
     def test_calibration_chooses_codes_and_says_what_it_left(self):
         texts = self.folder / "texts.json"
         texts.write_text(json.dumps([f"Once upon a time there were {n} foxes." for n in range(9)]))
         gptq = ["--scheme", "gptq", "--group-size", "32", "--calibration", texts]
-        for options in [[], ["--no-sym", "--desc-act", "--damp-percent", "0.02"]]:
+        for options in [[], ["--static-groups", "--parity"],
+                        ["--no-sym", "--desc-act", "--damp-percent", "0.02"]]:
             with self.subTest(options=options):
                 folder = self.folder / f"calibrated{len(options)}"
                 told = self.json_of("quantize", self.model, folder, *gptq, *options,
@@ -319,7 +296,11 @@ class Files(CliTest):
                 self.assertEqual(modules[0]["module"], "model.layers.0.self_attn.q_proj")
                 self.assertEqual(len(modules), 14)
                 settings = json.loads((folder / "config.json").read_text())["quantization_config"]
-                self.assertEqual(settings["desc_act"], bool(options))
+                self.assertEqual(settings["desc_act"], "--desc-act" in options)
+                self.assertEqual(settings.get("static_groups", False), "--static-groups" in options)
+                self.assertEqual(settings["act_group_aware"], not options)
+                self.assertEqual(settings["meta"]["calibration"].get("parity", False),
+                                 "--parity" in options)
                 self.assertEqual(settings["meta"]["calibration"]["samples"], 5)
                 self.assertTrue(self.json_of("run", folder, "-p", "a", "--max-new-tokens", 3)["ids"])
         shown = self.nibble("quantize", self.model, self.folder / "shown", *gptq)
@@ -366,32 +347,6 @@ class Files(CliTest):
         self.fails("quantize", self.model, self.folder / "x", "--scheme", "gptq", "--desc-act",
                    code=2, says=["--desc-act", "--calibration"])
         self.assertEqual(list(self.folder.iterdir()), [short])
-
-    def test_packings_are_converted_without_loss(self):
-        first = self.folder / "first"
-        self.nibble("quantize", self.wide_model(), first, "--scheme", "gptq", "--quiet")
-        last = first
-        for to in ["gptq_v2", "awq-gemm", "awq-gemv", "awq-gemv-fast", "llm-awq", "awq-marlin",
-                   "gptq-marlin", "gptq"]:
-            with self.subTest(to=to):
-                self.nibble("convert", last, self.folder / to, "--to", to, "--quiet")
-                last = self.folder / to
-                self.assertTrue(self.json_of("run", last, "-p", "a", "--max-new-tokens", 2)["ids"])
-        self.assertEqual((last / "model.safetensors").read_bytes(),
-                         (first / "model.safetensors").read_bytes())
-
-    def test_a_packing_that_cannot_hold_the_numbers_is_refused(self):
-        three = self.quantized("gptq", "--bits", "3", "--group-size", "64")
-        self.fails("convert", three, self.folder / "x", "--to", "awq-gemm", says="4 bits")
-        asymmetric = self.quantized("awq", "--group-size", "64")
-        self.fails("convert", asymmetric, self.folder / "x", "--to", "awq-marlin",
-                   says=["symmetric", "down_proj"])
-        self.fails("convert", self.quantized("nf4"), self.folder / "x", "--to", "gptq",
-                   says=["gptq or awq", "bitsandbytes"])
-        self.fails("convert", self.model, self.folder / "x", "--to", "gptq", says="not quantized")
-        self.fails("convert", three, self.folder / "x", "--to", "gptq_v3", code=2, says="gptq_v3")
-        self.fails("convert", three, self.folder / "x", "--to", "gptq", "--dtype", "float16",
-                   code=2, says="--dtype")
 
     def test_a_quantized_file_equals_quantizing_on_loading(self):
         options = ["-p", "Hello", "--max-new-tokens", "20"]

@@ -114,6 +114,54 @@ TEST_F(QuantizeModelTest, SavesCodesThatWereChosenAndLeavesOtherModulesPlain) {
   EXPECT_NO_THROW(open_model(packed_));
 }
 
+TEST_F(QuantizeModelTest, LeavesModulesPlainWhoseShapeThePackingCannotHold) {
+  testing::TinyModel odd;
+  odd.intermediate = 100;  // 100 codes of 4 bits fill no words of 32
+  write(odd);
+  GptqConfig gptq;
+  gptq.format = "gptq";
+  gptq.group_size = 32;
+  AwqConfig awq;
+  awq.format = "gemm";
+  awq.group_size = 32;
+  HqqConfig hqq;
+  const std::vector<std::pair<QuantizationConfig, int64_t>> cases = {
+      {gptq, 6}, {awq, 4}, {hqq, 2}};  // down_proj has 100 columns, gate_proj and up_proj 100 rows
+  for (const auto& [config, misfits] : cases) {
+    fs::remove_all(packed_);
+    const auto scheme = make_scheme(config, "");
+    const ConversionReport report = quantize_model(source_, packed_, *scheme, pool_);
+    EXPECT_EQ(static_cast<int64_t>(report.misfits.size()), misfits) << scheme->name();
+    EXPECT_EQ(report.modules_kept, misfits);
+    EXPECT_EQ(report.modules_converted, 14 - misfits);
+    const Checkpoint plain = Checkpoint::open(source_), packed = Checkpoint::open(packed_);
+    for (const std::string& module : report.misfits) {
+      EXPECT_TRUE(same_bytes(packed.tensor(module + ".weight"), plain.tensor(module + ".weight")));
+    }
+    const OpenedModel opened = open_model(packed_);
+    EXPECT_TRUE(opened.warnings.empty()) << opened.warnings.front();
+    int64_t quantized = 0;
+    for (const ModuleInfo& module : opened.modules) quantized += module.quantizable;
+    EXPECT_EQ(quantized, report.modules_converted);
+  }
+  const auto written = read_json_file(packed_ / "config.json")["quantization_config"];
+  EXPECT_EQ(written["skip_modules"], (nlohmann::ordered_json{"lm_head", "mlp.down_proj"}));
+
+  gptq.bits = 2;
+  odd.hidden = 40;
+  odd.head_dim = 10;
+  write(odd);
+  try {
+    quantize_model(source_, folder_ / "none", *make_scheme(gptq, ""), pool_);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("no module that files of gptq can hold"),
+              std::string::npos)
+        << error.what();
+  }
+  EXPECT_FALSE(fs::exists(folder_ / "none"));
+}
+
 TEST_F(QuantizeModelTest, WritesWhatTransformersNeedsToLoadIt) {
   write_file_atomically(source_ / "generation_config.json", "{\"do_sample\": true}\n");
   quantize(config_of("nf4"));

@@ -42,6 +42,7 @@ const std::vector<std::unique_ptr<Scheme>>& schemes() {
                                 R"({"quant_method": "awq", "group_size": 32,
                                     "version": "gemv_fast"})",
                                 R"({"quant_method": "awq", "version": "marlin"})",
+                                R"({"quant_method": "fp8", "weight_block_size": [16, 32]})",
                                 R"({"quant_method": "eetq"})", R"({"quant_method": "hqq"})",
                                 R"({"quant_method": "group-int8",
                                     "group_size": 48})"}) {
@@ -77,13 +78,14 @@ Shape shape_of(const Checkpoint& checkpoint, const std::string& module) {
 void read(Input input) {
   write_scratch("model.safetensors", safetensors_bytes(input));
   const Checkpoint checkpoint = Checkpoint::open(scratch_folder());
+  ThreadPool pool(1);
   for (const std::string& module : modules_of(checkpoint)) {
     const Shape shape = shape_of(checkpoint, module);
     for (const auto& scheme : schemes()) {
       try {
         scheme->remarks(checkpoint);
         if (!scheme->is_packed(checkpoint, module)) continue;
-        scheme->load(checkpoint, module, shape[0], shape[1]).dequantize();
+        scheme->load(checkpoint, module, shape[0], shape[1], pool).dequantize();
       } catch (const Error&) {
       }
     }

@@ -48,7 +48,7 @@ TEST(AwqScheme, CodesSurviveEveryFormat) {
       const auto tensors = scheme.save(weight, "m");
       const TemporaryCheckpoint saved(tensors);
       EXPECT_TRUE(scheme.is_packed(*saved, "m"));
-      const Weight loaded = scheme.load(*saved, "m", 64, 256);
+      const Weight loaded = scheme.load(*saved, "m", 64, 256, test_pool());
       EXPECT_TRUE(equal(loaded.as_affine_group().codes, weight.as_affine_group().codes)) << format;
       EXPECT_TRUE(equal(loaded.as_affine_group().scales, weight.as_affine_group().scales));
       EXPECT_TRUE(equal(floats_of_codes(*zero_codes(loaded.as_affine_group())),
@@ -67,12 +67,12 @@ TEST(AwqScheme, SymmetricCodesGoThroughAllFormatsAndGptq) {
   const Weight weight = awq("gemm", 64, false).quantize(gaussian(64, 128), pool);
   for (const char* format : kAllFormats) {
     const TemporaryCheckpoint saved(awq(format).save(weight, "m"));
-    const Weight loaded = awq(format).load(*saved, "m", 64, 128);
+    const Weight loaded = awq(format).load(*saved, "m", 64, 128, test_pool());
     GptqConfig gptq;
     gptq.group_size = 64;
     gptq.format = "gptq";
     const TemporaryCheckpoint as_gptq(GptqScheme(gptq).save(loaded, "m"));
-    EXPECT_TRUE(equal(GptqScheme(gptq).load(*as_gptq, "m", 64, 128).dequantize(),
+    EXPECT_TRUE(equal(GptqScheme(gptq).load(*as_gptq, "m", 64, 128, test_pool()).dequantize(),
                       weight.dequantize(DType::kF16)))
         << format;
   }
@@ -85,8 +85,8 @@ TEST(AwqScheme, LlmAwqHasANameOfItsOwn) {
   EXPECT_EQ(tensors[1].name, "m.scaled_zeros");
   // Under either name the same numbers.
   const TemporaryCheckpoint saved(tensors);
-  EXPECT_TRUE(equal(awq("gemv_fast").load(*saved, "m", 4, 64).dequantize(),
-                    awq("llm-awq").load(*saved, "m", 4, 64).dequantize()));
+  EXPECT_TRUE(equal(awq("gemv_fast").load(*saved, "m", 4, 64, test_pool()).dequantize(),
+                    awq("llm-awq").load(*saved, "m", 4, 64, test_pool()).dequantize()));
 }
 
 TEST(AwqScheme, ZerosThatAreNoCodesStayAsTheyAre) {
@@ -95,7 +95,7 @@ TEST(AwqScheme, ZerosThatAreNoCodesStayAsTheyAre) {
   auto tensors = fast.save(fast.quantize(gaussian(4, 64), pool), "m");
   tensors[1].tensor.mutable_data<fp16>()[2] = to_fp16(-0.4321f);
   const TemporaryCheckpoint saved(tensors);
-  const Weight loaded = fast.load(*saved, "m", 4, 64);
+  const Weight loaded = fast.load(*saved, "m", 4, 64, test_pool());
   EXPECT_TRUE(equal(fast.save(loaded, "m")[1].tensor, tensors[1].tensor));
   EXPECT_EQ(message_of([&] { awq("gemv").save(loaded, "m"); }),
             "tensor 'm.qzeros': cannot store this weight as AWQ (gemv): expected zeros that are "
@@ -168,7 +168,8 @@ TEST(AwqScheme, LoadRefusesDamagedModules) {
       auto tensors = good;
       tensors[part].tensor = Tensor::zeros(DType::kU8, {3});
       const TemporaryCheckpoint saved(tensors);
-      const std::string message = message_of([&] { scheme.load(*saved, "m", 64, 128); });
+      const std::string message =
+          message_of([&] { scheme.load(*saved, "m", 64, 128, test_pool()); });
       EXPECT_NE(message.find("'" + good[part].name + "': tensor has the wrong dtype or shape"),
                 std::string::npos)
           << format << ": " << message;

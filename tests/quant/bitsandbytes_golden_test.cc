@@ -192,8 +192,8 @@ TEST_F(BitsandbytesGolden, SavedModulesSurviveLoadAndSave) {
     const auto scheme = make_scheme(test["config"], "config.json");
     EXPECT_TRUE(scheme->is_packed(golden_, module)) << module;
     const bool odd = module == "module.nf4_odd";
-    const Weight weight =
-        odd ? scheme->load(golden_, module, 7, 13) : scheme->load(golden_, module, 24, 40);
+    const Weight weight = odd ? scheme->load(golden_, module, 7, 13, test_pool())
+                              : scheme->load(golden_, module, 24, 40, test_pool());
     std::vector<std::string> expected;
     for (const Json& key : test["order"]) {
       if (key != test["bias"]) expected.push_back(key.get<std::string>());

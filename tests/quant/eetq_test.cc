@@ -55,7 +55,7 @@ TEST(EetqScheme, OrdersBytesAsTheKernelsPreprocessingDoes) {
   const Weight weight = EetqScheme({}).quantize(random_floats(128, 192), pool);
   const Tensor& codes = weight.as_int8_row().codes;
   EXPECT_TRUE(identical(eetq_bytes(codes), step_by_step(codes)));
-  EXPECT_TRUE(identical(codes_of_eetq(eetq_bytes(codes)), codes));
+  EXPECT_TRUE(identical(codes_of_eetq(eetq_bytes(codes), test_pool()), codes));
 }
 
 TEST(EetqScheme, RoundsOnA128thOfTheLargestAwayFromZero) {
@@ -82,7 +82,7 @@ TEST(EetqScheme, WeightsSurviveAFileInBothOrders) {
     const TemporaryCheckpoint saved(tensors);
     EXPECT_TRUE(scheme.is_packed(*saved, "m"));
     EXPECT_TRUE(scheme.remarks(*saved).empty());
-    const Weight loaded = scheme.load(*saved, "m", shape[0], shape[1]);
+    const Weight loaded = scheme.load(*saved, "m", shape[0], shape[1], test_pool());
     EXPECT_TRUE(identical(loaded.dequantize(DType::kF32), weight.dequantize(DType::kF32)));
     const auto again = scheme.save(loaded, "m");
     for (size_t i = 0; i < again.size(); ++i) {
@@ -99,7 +99,7 @@ TEST(EetqScheme, FilesWithoutAWordAboutTheirOrderAreThoseOfTuring) {
   tensors.pop_back();
   tensors[0].name = "m.qweight";  // of EETQ's own classes
   const TemporaryCheckpoint saved(tensors);
-  EXPECT_TRUE(identical(scheme.load(*saved, "m", 64, 64).dequantize(DType::kF32),
+  EXPECT_TRUE(identical(scheme.load(*saved, "m", 64, 64, test_pool()).dequantize(DType::kF32),
                         weight.dequantize(DType::kF32)));
   ASSERT_EQ(scheme.remarks(*saved).size(), 1u);
   EXPECT_EQ(scheme.remarks(*saved)[0],
@@ -132,7 +132,8 @@ TEST(EetqScheme, LoadRefusesDamagedModules) {
     auto tensors = good;
     tensors[part].tensor = tensor;
     const TemporaryCheckpoint saved(tensors);
-    return message_of([&] { scheme.load(*saved, "m", 3, 5); }).substr(saved.file().size());
+    return message_of([&] { scheme.load(*saved, "m", 3, 5, test_pool()); })
+        .substr(saved.file().size());
   };
   EXPECT_EQ(refused(0, Tensor::zeros(DType::kI8, {3, 5})),
             ": tensor 'm.weight': tensor has the wrong dtype or shape: expected int8 [5, 3], got "

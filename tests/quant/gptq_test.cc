@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -58,7 +59,7 @@ TEST(GptqScheme, WeightsSurviveAFileAtEveryBitsAndGroupSize) {
         EXPECT_TRUE(scheme.is_packed(*saved, "m"));
         EXPECT_FALSE(scheme.is_packed(*saved, "n"));
         EXPECT_TRUE(scheme.remarks(*saved).empty());
-        const Weight loaded = scheme.load(*saved, "m", 32, 96);
+        const Weight loaded = scheme.load(*saved, "m", 32, 96, test_pool());
         EXPECT_TRUE(same(loaded.dequantize(DType::kF32), weight.dequantize(DType::kF32)))
             << bits << " bits, group " << group_size << (sym ? ", sym" : "");
       }
@@ -136,7 +137,7 @@ TEST(GptqScheme, ZerosOfASymmetricModelSayHowTheyAreStored) {
     for (const GptqScheme* stored : {&v1, &v2}) {
       const TemporaryCheckpoint saved(stored->save(weight, "m"));
       for (const GptqScheme* said : {&v1, &v2}) {
-        const Weight loaded = said->load(*saved, "m", 32, 64);
+        const Weight loaded = said->load(*saved, "m", 32, 64, test_pool());
         EXPECT_TRUE(same(loaded.dequantize(DType::kF32), weight.dequantize(DType::kF32)));
         EXPECT_EQ(said->remarks(*saved).empty(), said == stored);
       }
@@ -172,13 +173,13 @@ TEST(GptqScheme, ReadsFilesWithoutGroupsOfColumnsAndNegativeOnes) {
   const Weight weight = scheme.quantize(normal_matrix(32, 96), pool);
   const auto good = scheme.save(weight, "m");
   const TemporaryCheckpoint without(replaced(good, "m.g_idx", Tensor()));
-  EXPECT_TRUE(
-      same(scheme.load(*without, "m", 32, 96).dequantize(), weight.dequantize(DType::kF16)));
+  EXPECT_TRUE(same(scheme.load(*without, "m", 32, 96, test_pool()).dequantize(),
+                   weight.dequantize(DType::kF16)));
   Tensor negative = Tensor::empty(DType::kI32, {96});
   for (size_t c = 0; c < 96; ++c)
     negative.mutable_data<int32_t>()[c] = static_cast<int32_t>(c / 32) - 3;
   const TemporaryCheckpoint wrapped(replaced(good, "m.g_idx", negative));
-  const Weight loaded = scheme.load(*wrapped, "m", 32, 96);
+  const Weight loaded = scheme.load(*wrapped, "m", 32, 96, test_pool());
   EXPECT_FALSE(loaded.as_affine_group().positions.defined());
   EXPECT_TRUE(same(loaded.dequantize(), weight.dequantize(DType::kF16)));
 }
@@ -227,14 +228,65 @@ TEST(GptqScheme, LoadRefusesDamagedModules) {
   };
   for (const Damage& damage : damages) {
     const TemporaryCheckpoint saved(replaced(good, damage.name, damage.tensor));
-    EXPECT_EQ(message_of([&] { scheme.load(*saved, "m", 32, 64); }),
+    EXPECT_EQ(message_of([&] { scheme.load(*saved, "m", 32, 64, test_pool()); }),
               saved.file() + ": " + damage.message);
   }
   const TemporaryCheckpoint saved(good);
-  EXPECT_EQ(message_of([&] { scheme.load(*saved, "m", 33, 64); }),
+  EXPECT_EQ(message_of([&] { scheme.load(*saved, "m", 33, 64, test_pool()); }),
             saved.file() +
                 ": tensor 'm.qweight': a matrix of this shape cannot be packed in whole words: got "
                 "[33, 64], 4 bits");
+}
+
+TEST(GptqScheme, RulesGiveModulesOtherNumbers) {
+  const auto json = nlohmann::ordered_json::parse(
+      R"({"quant_method": "gptq", "bits": 4, "group_size": 32, "sym": true, "checkpoint_format": "gptq_v2",
+          "dynamic": {"+:.*\\.0\\..*_proj": {"bits": 8, "group_size": 16, "sym": false, "mse": 2.4},
+                      ".*\\.1\\.": {"bits": 2}, "-:.*up_proj": {},
+                      "+:.*\\.1\\.": {"bits": 3}}})");
+  const GptqConfig config = GptqConfig::from_json(json, "config.json");
+  const GptqScheme scheme(config);
+  struct Case {
+    const char* module;
+    int64_t bits, group_size;
+    bool sym;
+  };
+  ThreadPool pool(1);
+  const Tensor dense = normal_matrix(32, 64);
+  for (const Case& test : {Case{"model.0.q_proj", 8, 16, false},
+                           Case{"model.1.q_proj", 2, 32, true},  // the first rule that matches
+                           Case{"model.2.q_proj", 4, 32, true},
+                           Case{"model.0.up_proj", 4, 32, true}}) {  // "-:" comes first
+    const GptqScheme plain(config_of(test.bits, test.group_size, test.sym, "gptq_v2"));
+    const Weight weight = plain.quantize(dense, pool);
+    const TemporaryCheckpoint saved(scheme.save(weight, test.module));
+    EXPECT_TRUE(scheme.remarks(*saved).empty());
+    const Weight loaded = scheme.load(*saved, test.module, 32, 64, pool);
+    EXPECT_EQ(loaded.as_affine_group().bits, test.bits) << test.module;
+    EXPECT_TRUE(same(loaded.dequantize(), weight.dequantize(DType::kF16))) << test.module;
+  }
+  const auto again = GptqConfig::from_json(config.to_json(), "config.json");
+  EXPECT_EQ(again.to_json(), config.to_json());
+  EXPECT_EQ(again.dynamic.size(), 3u);  // without the one that never holds
+  EXPECT_EQ(again.dynamic[2].bits, 2);
+  EXPECT_EQ(again.dynamic[0].pattern, ".*up_proj");
+}
+
+TEST(GptqScheme, RulesAreChecked) {
+  const auto message = [](const char* rules) {
+    const auto json = nlohmann::ordered_json::parse(
+        R"({"quant_method": "gptq", "bits": 4, "dynamic": )" + std::string(rules) + "}");
+    return message_of([&] { GptqScheme(GptqConfig::from_json(json, "f")); });
+  };
+  EXPECT_EQ(message(R"({"+:a": {"bits": 5}})"),
+            "f: quantization_config has a bad 'dynamic.+:a.bits': expected 2, 3, 4 or 8, got 5");
+  EXPECT_EQ(message(R"({"+:a": 4})"),
+            "f: quantization_config has a bad 'dynamic.+:a': expected an object, got 4");
+  EXPECT_EQ(message(R"([])"),
+            "f: quantization_config has a bad 'dynamic': expected an object of rules, or null, got "
+            "[]");
+  EXPECT_NE(message(R"({"-:(": {}})").find("a rule of 'dynamic' is no regular expression"),
+            std::string::npos);
 }
 
 TEST(GptqScheme, SaveRefusesWhatTheFormatCannotSay) {
@@ -263,7 +315,7 @@ TEST(GptqScheme, SaveRefusesWhatTheFormatCannotSay) {
             "got dense");
   EXPECT_EQ(message_of([] { GptqScheme(config_of(4, 32, true, "gptq_p")); }),
             "this format of GPTQ files is not read here: expected gptq, gptq_v2 or marlin, got "
-            "gptq_p");
+            "gptq_p; its codes are planes of bits, of which GPTQModel alone is a reader");
 }
 
 }  // namespace

@@ -143,7 +143,7 @@ TEST(GroupInt8Scheme, WeightsSurviveAFile) {
   const TemporaryCheckpoint saved(tensors);
   EXPECT_TRUE(scheme.is_packed(*saved, "m"));
   EXPECT_FALSE(scheme.is_packed(*saved, "n"));
-  const Weight loaded = scheme.load(*saved, "m", 5, 77);
+  const Weight loaded = scheme.load(*saved, "m", 5, 77, test_pool());
   EXPECT_EQ(loaded.activation_mode(), ActivationMode::kFloat);
   EXPECT_TRUE(same_tensor(loaded.dequantize(DType::kF32), weight.dequantize(DType::kF32)));
   EXPECT_TRUE(same_tensor(scheme.save(loaded, "m")[0].tensor, tensors[0].tensor));
@@ -151,8 +151,8 @@ TEST(GroupInt8Scheme, WeightsSurviveAFile) {
   // Scales of another dtype stay in it.
   tensors[1].tensor = to_dtype(tensors[1].tensor, DType::kF16);
   const TemporaryCheckpoint halves(tensors);
-  EXPECT_TRUE(
-      same_tensor(scheme.save(scheme.load(*halves, "m", 5, 77), "m")[1].tensor, tensors[1].tensor));
+  EXPECT_TRUE(same_tensor(scheme.save(scheme.load(*halves, "m", 5, 77, test_pool()), "m")[1].tensor,
+                          tensors[1].tensor));
 }
 
 TEST(GroupInt8Scheme, RefusesWhatItCannotHold) {
@@ -197,7 +197,8 @@ TEST(GroupInt8Scheme, LoadRefusesDamagedModules) {
     auto tensors = good;
     tensors[part].tensor = tensor;
     const TemporaryCheckpoint saved(tensors);
-    return message_of([&] { scheme.load(*saved, "m", 3, 5); }).substr(saved.file().size());
+    return message_of([&] { scheme.load(*saved, "m", 3, 5, test_pool()); })
+        .substr(saved.file().size());
   };
   EXPECT_EQ(refused(0, Tensor::zeros(DType::kI8, {5, 3})),
             ": tensor 'm.weight': tensor has the wrong dtype or shape: expected int8 [3, 5], got "

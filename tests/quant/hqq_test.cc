@@ -15,6 +15,7 @@
 
 #include "nibble/base/random.h"
 #include "nibble/io/json_file.h"
+#include "nibble/quant/gptq.h"
 #include "tests/quant/quant_testing.h"
 #include "tests/testing/paths.h"
 
@@ -46,6 +47,32 @@ bool alike(const Tensor& a, const Tensor& b) {
          std::ranges::equal(a.bytes(), b.bytes());
 }
 
+// As long as its zeros have not been solved for.
+TEST(HqqScheme, CodesGoToAGptqFile) {
+  HqqConfig config;
+  config.params.optimize = false;
+  config.params.group_size = 32;
+  ThreadPool pool(1);
+  const Tensor dense = bell(32, 64);
+  const Weight weight = HqqScheme(config).quantize(dense, pool);
+  GptqConfig gptq;
+  gptq.group_size = 32;
+  gptq.sym = false;
+  gptq.format = "gptq_v2";
+  const GptqScheme target(gptq);
+  const TemporaryCheckpoint saved(target.save(weight, "m"));
+  EXPECT_TRUE(alike(target.load(*saved, "m", 32, 64, pool).dequantize(DType::kF32),
+                    weight.dequantize(DType::kF32)));
+  gptq.group_size = 16;
+  EXPECT_EQ(message_of([&] { GptqScheme(gptq).save(weight, "m"); }),
+            "tensor 'm.qweight': cannot store this weight as GPTQ (gptq_v2): expected groups of "
+            "16, got 32");
+  config.params.optimize = true;
+  EXPECT_EQ(message_of([&] { target.save(HqqScheme(config).quantize(dense, pool), "m"); }),
+            "tensor 'm.qzeros': cannot store this weight as GPTQ (gptq_v2): expected zeros that "
+            "are codes");
+}
+
 class HqqGolden : public ::testing::Test {
  protected:
   HqqScheme scheme_of(const Json& test) const {
@@ -62,7 +89,7 @@ TEST_F(HqqGolden, StateDictsAreReadAndWrittenBack) {
     SCOPED_TRACE(name);
     const HqqScheme scheme = scheme_of(test);
     ASSERT_TRUE(scheme.is_packed(golden_, name));
-    const Weight loaded = scheme.load(golden_, name, 32, 48);
+    const Weight loaded = scheme.load(golden_, name, 32, 48, test_pool());
     EXPECT_TRUE(alike(loaded.dequantize(DType::kF32), golden_.tensor(name + "/decoded")));
     const std::vector<NamedTensor> saved = scheme.save(loaded, name);
     ASSERT_EQ(saved.size(), test["order"].size());
@@ -83,7 +110,7 @@ TEST_F(HqqGolden, TheSolverFindsTheZerosOfTheLibrary) {
     const Tensor scale = golden_.tensor(name + ".scale");
     const Tensor dense = to_dtype(golden_.tensor("weight"), scale.dtype());
     const Weight weight = scheme_of(test).quantize(dense, pool);
-    const Weight stored = scheme_of(test).load(golden_, name, 32, 48);
+    const Weight stored = scheme_of(test).load(golden_, name, 32, 48, test_pool());
     const AffineGroup &got = weight.as_affine_group(), &want = stored.as_affine_group();
     for (size_t i = 0; i < got.zeros.data<float>().size(); ++i) {
       const float zero = want.zeros.data<float>()[i];
@@ -105,7 +132,7 @@ TEST(HqqScheme, WeightsSurviveAFileAtAllBitsAndAxes) {
           const Weight weight = scheme.quantize(dense, pool);
           EXPECT_EQ(weight.dtype(), DType::kBF16);
           const TemporaryCheckpoint saved(scheme.save(weight, "m"));
-          const Weight loaded = scheme.load(*saved, "m", 32, 48);
+          const Weight loaded = scheme.load(*saved, "m", 32, 48, test_pool());
           EXPECT_TRUE(alike(loaded.dequantize(DType::kF32), weight.dequantize(DType::kF32)))
               << nbits << " bits, axis " << axis;
         }
@@ -177,7 +204,8 @@ TEST(HqqScheme, LoadRefusesDamagedModules) {
       if (item.name == "m." + name) item.tensor = tensor;
     }
     const TemporaryCheckpoint saved(tensors);
-    return message_of([&] { scheme.load(*saved, "m", 16, 32); }).substr(saved.file().size());
+    return message_of([&] { scheme.load(*saved, "m", 16, 32, test_pool()); })
+        .substr(saved.file().size());
   };
   EXPECT_EQ(refused("W_q", Tensor::zeros(DType::kU8, {16, 15})),
             ": tensor 'm.W_q': tensor has the wrong dtype or shape: expected uint8 [16, 16], got "

@@ -68,7 +68,7 @@ TEST_F(PackingsGolden, FilesDecodeToTheNumbersThatWerePacked) {
     SCOPED_TRACE(name);
     const auto scheme = scheme_of(test);
     ASSERT_TRUE(scheme->is_packed(golden_, name));
-    const Weight loaded = scheme->load(golden_, name, test["rows"], test["cols"]);
+    const Weight loaded = scheme->load(golden_, name, test["rows"], test["cols"], test_pool());
     const Weight expected = weight_of(test);
     const AffineGroup &got = loaded.as_affine_group(), &want = expected.as_affine_group();
     EXPECT_TRUE(equal_bytes(got.codes, want.codes));
@@ -90,7 +90,7 @@ TEST_F(PackingsGolden, WeightsAreWrittenAsThePackersWriteThem) {
     SCOPED_TRACE(name);
     const auto scheme = scheme_of(test);
     for (const Weight& weight :
-         {weight_of(test), scheme->load(golden_, name, test["rows"], test["cols"])}) {
+         {weight_of(test), scheme->load(golden_, name, test["rows"], test["cols"], test_pool())}) {
       const std::vector<NamedTensor> saved = scheme->save(weight, name);
       ASSERT_EQ(saved.size(), test["order"].size());
       for (size_t i = 0; i < saved.size(); ++i) {
@@ -104,8 +104,9 @@ TEST_F(PackingsGolden, WeightsAreWrittenAsThePackersWriteThem) {
 TEST_F(PackingsGolden, RuinedZerosAreRefused) {
   for (const Json& test : manifest_["cases"]) {
     if (!is_ruined(test)) continue;
-    const std::string message = message_of(
-        [&] { scheme_of(test)->load(golden_, test["name"], test["rows"], test["cols"]); });
+    const std::string message = message_of([&] {
+      scheme_of(test)->load(golden_, test["name"], test["rows"], test["cols"], test_pool());
+    });
     EXPECT_NE(message.find("tensor 'gptq_4_ruined.qzeros': zero-points are ruined: got "),
               std::string::npos)
         << message;

@@ -19,6 +19,12 @@ namespace nibble {
 
 using testing::message_of;
 
+// For what asks for threads: results do not depend on their number.
+inline ThreadPool& test_pool() {
+  static ThreadPool pool(2);
+  return pool;
+}
+
 // A checkpoint in a folder of its own, which lives as long as this.
 class TemporaryCheckpoint {
  public:

@@ -47,10 +47,10 @@ TEST(QuantizationConfig, RefusesWithFileAndKey) {
   const Row rows[] = {
       {"3", "quantization_config is not an object: got 3"},
       {"{}", "quantization_config has no 'quant_method'"},
-      {R"({"quant_method": "fp8"})",
-       "quantization method is not known: expected one of awq, bitsandbytes, eetq, gptq, "
+      {R"({"quant_method": "torchao"})",
+       "quantization method is not known: expected one of awq, bitsandbytes, eetq, fp8, gptq, "
        "group-int8, "
-       "hqq, got \"fp8\""},
+       "hqq, got \"torchao\""},
       {R"({"quant_method": "gptq"})",
        "quantization_config has a bad 'bits': expected 2, 3, 4 or 8, got nothing"},
       {R"({"quant_method": "gptq", "bits": 5})",
@@ -121,11 +121,10 @@ TEST(QuantizationConfig, SaysWhatItIgnored) {
   EXPECT_TRUE(notes_of(read(R"({"load_in_4bit": true, "_load_in_4bit": true})")).empty());
   EXPECT_EQ(notes_of(read(R"({"load_in_4bit": true, "a": 1})")),
             (std::vector<std::string>{"quantization_config: ignored key 'a'"}));
-  EXPECT_EQ(
-      notes_of(read(R"({"quant_method": "gptq", "bits": 4, "desc_act": true,
-                              "act_group_aware": true, "static_groups": false, "dynamic": {}})")),
-      (std::vector<std::string>{"quantization_config: ignored keys 'static_groups', 'dynamic'",
-                                "act_group_aware is off: it does not go with desc_act"}));
+  EXPECT_EQ(notes_of(read(R"({"quant_method": "gptq", "bits": 4, "desc_act": true,
+                              "act_group_aware": true, "static_groups": false, "lm_head": false})")),
+            (std::vector<std::string>{"quantization_config: ignored key 'lm_head'",
+                                      "act_group_aware is off: it does not go with desc_act"}));
 }
 
 TEST(QuantizationConfig, FactsOfEachMethod) {
@@ -202,7 +201,7 @@ TEST(MakeScheme, KnowsEveryMethodAndNamesTheFileOfAFormatThatIsNot) {
               make_scheme(Json{{"quant_method", "gptq"}, {"bits", 4}, {"format", "gptq_p"}}, "m");
             }),
             "m: this format of GPTQ files is not read here: expected gptq, gptq_v2 or marlin, got "
-            "gptq_p");
+            "gptq_p; its codes are planes of bits, of which GPTQModel alone is a reader");
 }
 
 }  // namespace

@@ -63,7 +63,8 @@ TEST(Scheme, WeightsSurviveAFileAtOddShapes) {
         const TemporaryCheckpoint saved(scheme->save(weight, "model.up_proj"));
         EXPECT_TRUE(scheme->is_packed(*saved, "model.up_proj"));
         EXPECT_FALSE(scheme->is_packed(*saved, "model.down_proj"));
-        const Weight loaded = scheme->load(*saved, "model.up_proj", shape[0], shape[1]);
+        const Weight loaded =
+            scheme->load(*saved, "model.up_proj", shape[0], shape[1], test_pool());
         EXPECT_TRUE(same_bytes(loaded.dequantize(dtype), weight.dequantize(dtype)))
             << scheme->name() << to_string(shape);
         EXPECT_EQ(loaded.code_bytes(), weight.code_bytes());
@@ -200,7 +201,7 @@ TEST(LlmInt8Scheme, TheThresholdOfTheConfigReachesTheWeight) {
   EXPECT_EQ(weight.llm_int8_threshold(), 4.5f);
   EXPECT_EQ(weight.activation_mode(), ActivationMode::kInt8);
   const TemporaryCheckpoint saved(scheme->save(weight, ""));
-  EXPECT_EQ(scheme->load(*saved, "", 3, 4).llm_int8_threshold(), 4.5f);
+  EXPECT_EQ(scheme->load(*saved, "", 3, 4, test_pool()).llm_int8_threshold(), 4.5f);
 }
 
 // A saved module with one tensor replaced, added or left out.
@@ -225,7 +226,7 @@ struct Damage {
 void expect_refused(const Scheme& scheme, const Tensors& good, const std::vector<Damage>& damages) {
   for (const Damage& damage : damages) {
     const TemporaryCheckpoint saved(with(good, damage.name, damage.tensor));
-    EXPECT_EQ(message_of([&] { scheme.load(*saved, "m", 3, 5); }),
+    EXPECT_EQ(message_of([&] { scheme.load(*saved, "m", 3, 5, test_pool()); }),
               saved.file() + ": " + damage.expected);
   }
 }
@@ -237,7 +238,7 @@ TEST(LlmInt8Scheme, ReadsFilesWithoutWeightFormat) {
   const auto scheme = make_scheme(config_8bit());
   const auto good = scheme->save(scheme->quantize(random_matrix(3, 5), pool), "m");
   const TemporaryCheckpoint saved(with(good, "m.weight_format", Tensor()));
-  EXPECT_EQ(scheme->load(*saved, "m", 3, 5).rows(), 3);
+  EXPECT_EQ(scheme->load(*saved, "m", 3, 5, test_pool()).rows(), 3);
 }
 
 TEST(LlmInt8Scheme, LoadRefusesDamagedModules) {
@@ -268,7 +269,7 @@ TEST(LlmInt8Scheme, LoadRefusesDamagedModules) {
         "float32 []"}});
   const TemporaryCheckpoint without(with(good, "m.SCB", Tensor()));
   EXPECT_TRUE(scheme->is_packed(*without, "m"));
-  const std::string message = message_of([&] { scheme->load(*without, "m", 3, 5); });
+  const std::string message = message_of([&] { scheme->load(*without, "m", 3, 5, test_pool()); });
   EXPECT_NE(message.find("'m.SCB'"), std::string::npos) << message;
 }
 
@@ -287,7 +288,7 @@ TEST(Bnb4Scheme, ReadsEveryStorageDtypePaddedOrNot) {
       EXPECT_EQ(tensors[0].tensor.dtype(), storage);
       EXPECT_EQ(tensors[0].tensor.shape(), (Shape{(weight.code_bytes() + width - 1) / width, 1}));
       const TemporaryCheckpoint saved(tensors);
-      const Weight loaded = scheme->load(*saved, "m", shape[0], shape[1]);
+      const Weight loaded = scheme->load(*saved, "m", shape[0], shape[1], test_pool());
       EXPECT_TRUE(same_bytes(loaded.as_code_block().codes, weight.as_code_block().codes));
     }
   }
@@ -301,7 +302,7 @@ TEST(Bnb4Scheme, TheTensorKnowsItsTypeAndBlockSize) {
   const auto tensors = make_scheme(config)->save(weight, "m");
   const TemporaryCheckpoint saved(tensors);
   const auto other = make_scheme(config_4bit("nf4", true));
-  const auto again = other->save(other->load(*saved, "m", 4, 40), "m");
+  const auto again = other->save(other->load(*saved, "m", 4, 40, test_pool()), "m");
   ASSERT_EQ(again.size(), tensors.size());
   for (size_t i = 0; i < again.size(); ++i) {
     EXPECT_EQ(again[i].name, tensors[i].name);
@@ -318,7 +319,7 @@ TEST(Bnb4Scheme, ReadsAnyPositiveBlockSize) {
   tensors = with(tensors, "m.weight.quant_state.bitsandbytes__nf4", text_tensor(state));
   tensors = with(tensors, "m.weight.absmax", Tensor::from<float>({1, 2, 3}, {3}));
   const TemporaryCheckpoint saved(tensors);
-  EXPECT_EQ(scheme->load(*saved, "m", 3, 5).as_code_block().block_size, 7);
+  EXPECT_EQ(scheme->load(*saved, "m", 3, 5, test_pool()).as_code_block().block_size, 7);
 }
 
 TEST(Bnb4Scheme, LoadRefusesDamagedModules) {

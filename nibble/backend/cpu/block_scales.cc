@@ -26,6 +26,50 @@ HWY_INLINE void widen(const T* HWY_RESTRICT from, int64_t count, float* HWY_REST
 void WidenBF16(const bf16* from, int64_t count, float* out) { widen(from, count, out); }
 void WidenF16(const fp16* from, int64_t count, float* out) { widen(from, count, out); }
 
+#if HWY_TARGET <= HWY_AVX3
+// A table of 256 floats in registers: eight look-ups among 32 and seven choices take half as long
+// as a gather.
+class WideTable {
+ public:
+  HWY_INLINE explicit WideTable(const float* values) {
+    HWY_UNROLL(16)
+    for (int i = 0; i < 16; ++i) part_[i] = hn::LoadU(hn::Full512<float>(), values + 16 * i);
+  }
+
+  HWY_INLINE hn::Vec512<float> look_up(hn::Vec512<int32_t> index) const {
+    const hn::Full512<float> d;
+    const hn::Full512<int32_t> d32;
+    const auto of = [&](int k) HWY_ATTR {  // the instruction reads the lowest five bits
+      return hn::Vec512<float>{
+          _mm512_permutex2var_ps(part_[2 * k].raw, index.raw, part_[2 * k + 1].raw)};
+    };
+    const auto bit = [&](int32_t value) HWY_ATTR {
+      return hn::RebindMask(d, hn::TestBit(index, hn::Set(d32, value)));
+    };
+    const auto bit5 = bit(32), bit6 = bit(64), bit7 = bit(128);
+    const auto quarter = [&](int k) HWY_ATTR { return hn::IfThenElse(bit5, of(k + 1), of(k)); };
+    const auto low = hn::IfThenElse(bit6, quarter(2), quarter(0));
+    const auto high = hn::IfThenElse(bit6, quarter(6), quarter(4));
+    return hn::IfThenElse(bit7, high, low);
+  }
+
+ private:
+  hn::Vec512<float> part_[16];
+};
+#else
+class WideTable {
+ public:
+  HWY_INLINE explicit WideTable(const float* values) : values_(values) {}
+  template <class VI>
+  HWY_INLINE hn::Vec<hn::ScalableTag<float>> look_up(VI index) const {
+    return hn::GatherIndex(hn::ScalableTag<float>(), values_, index);
+  }
+
+ private:
+  const float* values_;
+};
+#endif
+
 // out = codebook[code] * scale + offset, each operation rounded.
 void LookUpAbsmax(const uint8_t* HWY_RESTRICT codes, const float* HWY_RESTRICT codebook,
                   int64_t count, float scale, float offset, float* HWY_RESTRICT out) {
@@ -34,8 +78,9 @@ void LookUpAbsmax(const uint8_t* HWY_RESTRICT codes, const float* HWY_RESTRICT c
   int64_t i = 0;
   const hn::RebindToSigned<decltype(d)> d32;
   const hn::Rebind<uint8_t, decltype(d)> d8;
+  const WideTable table(codebook);
   for (; i + lanes <= count; i += lanes) {
-    const auto values = hn::GatherIndex(d, codebook, hn::PromoteTo(d32, hn::LoadU(d8, codes + i)));
+    const auto values = table.look_up(hn::PromoteTo(d32, hn::LoadU(d8, codes + i)));
     const auto products = hn::Mul(values, hn::Set(d, scale));
     hn::StoreU(hn::Add(products, hn::Set(d, offset)), d, out + i);
   }

@@ -20,7 +20,7 @@ HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// out = from * scale; int8 codes of a row, or dense elements with scale 1.
+// out = from * scale; codes that share a scale, or dense elements with scale 1.
 template <class T>
 HWY_INLINE void decode_scaled(const T* HWY_RESTRICT from, int64_t count, float scale,
                               float* HWY_RESTRICT out) {
@@ -32,6 +32,23 @@ HWY_INLINE void decode_scaled(const T* HWY_RESTRICT from, int64_t count, float s
     hn::StoreU(hn::Mul(load_floats(d, from + i), factor), d, out + i);
   }
   for (; i < count; ++i) out[i] = load_float(from + i) * scale;
+}
+
+// Columns [col, col + count) of a row of float8_block, block by block.
+template <class T>
+HWY_INLINE void decode_float8(const WeightView& weight, int64_t row, int64_t col, int64_t count,
+                              float* out) {
+  const Float8Block& packed = *weight.float8;
+  const T* codes = static_cast<const T*>(weight.elements) + row * weight.cols;
+  const float* scales =
+      packed.scales.data<float>().data() + row / packed.block_rows * packed.scales.dim(1);
+  const int64_t end = col + count;
+  while (col < end) {
+    const int64_t run = std::min(end - col, packed.block_cols - col % packed.block_cols);
+    decode_scaled(codes + col, run, scales[col / packed.block_cols], out);
+    col += run;
+    out += run;
+  }
 }
 
 // Codes of elements [begin, begin + count) of one block, looked up in `values` [16] and made
@@ -144,6 +161,11 @@ void DecodeColumns(const WeightView& weight, int64_t row, int64_t col, int64_t c
   if (weight.layout == Layout::kInt8Row) {
     return decode_scaled(static_cast<const int8_t*>(weight.elements) + begin, count,
                          weight.row_absmax[row] / kInt8Max, out);
+  }
+  if (weight.layout == Layout::kFloat8Block) {
+    if (weight.dtype == DType::kF8E4M3)
+      return decode_float8<fp8_e4m3>(weight, row, col, count, out);
+    return decode_float8<fp8_e5m2>(weight, row, col, count, out);
   }
   if (weight.affine && !weight.block.codes) {
     return decode_affine(*weight.affine, row, col, count, out, scratch);

@@ -25,6 +25,11 @@ HWY_BEFORE_NAMESPACE();
 namespace nibble::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
+constexpr BlockOrder kOrder = BlockOrder::kWords;
+constexpr int64_t kLargestPart = kWordsPart;
+constexpr int kRowsTogether = 2;
+using TotalLanes = hn::Full512<float>;
+
 // Codes as int16 values, one permutation for every four codes of a 16-bit lane: the instruction
 // reads an index's low bits only, so that the lane's other codes need not be cleared.
 class CodeTable {

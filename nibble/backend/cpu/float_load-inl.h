@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Loads elements of any dense dtype (and codes of a byte) as a vector of floats, exactly as
-// base/half.h converts them. Included once per Highway target.
+// Loads elements of any dense dtype (and codes of 8 bits) as a vector of floats, exactly as
+// base/half.h and base/float8.h convert them. Included once per Highway target.
 #if defined(NIBBLE_CPU_FLOAT_LOAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef NIBBLE_CPU_FLOAT_LOAD_INL_H_
 #undef NIBBLE_CPU_FLOAT_LOAD_INL_H_
@@ -11,6 +11,7 @@
 
 #include <hwy/highway.h>
 
+#include "nibble/base/float8.h"
 #include "nibble/base/half.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -64,6 +65,31 @@ HWY_INLINE hn::Vec<D> load_floats(D d, const uint8_t* from) {
   const hn::Rebind<uint8_t, D> d8;
   const hn::RebindToSigned<D> d32;
   return hn::ConvertTo(d, hn::PromoteTo(d32, hn::LoadU(d8, from)));
+}
+
+// Fields of 8 bits moved into a float's are the value times 2^(bias - 127), subnormals included.
+template <int kMantissaBits, class D>
+HWY_INLINE hn::Vec<D> load_float8_fields(D d, const uint8_t* from, float factor, uint32_t special) {
+  const hn::Rebind<uint8_t, D> d8;
+  const hn::RebindToUnsigned<D> d32;
+  const auto bits = hn::PromoteTo(d32, hn::LoadU(d8, from));
+  const auto sign = hn::ShiftLeft<24>(hn::And(bits, hn::Set(d32, 0x80u)));
+  const auto code = hn::And(bits, hn::Set(d32, 0x7fu));
+  const auto fields = hn::ShiftLeft<23 - kMantissaBits>(code);
+  const auto finite = hn::BitCast(d32, hn::Mul(hn::BitCast(d, fields), hn::Set(d, factor)));
+  const auto other = hn::Or(fields, hn::Set(d32, 0x7f800000u));
+  const auto is_finite = hn::Lt(code, hn::Set(d32, special));
+  return hn::BitCast(d, hn::Or(hn::IfThenElse(is_finite, finite, other), sign));
+}
+
+template <class D>
+HWY_INLINE hn::Vec<D> load_floats(D d, const fp8_e4m3* from) {
+  return load_float8_fields<3>(d, reinterpret_cast<const uint8_t*>(from), 0x1p120f, 0x7f);
+}
+
+template <class D>
+HWY_INLINE hn::Vec<D> load_floats(D d, const fp8_e5m2* from) {
+  return load_float8_fields<2>(d, reinterpret_cast<const uint8_t*>(from), 0x1p112f, 0x7c);
 }
 
 // One element, for tails.

@@ -46,6 +46,7 @@ int64_t WeightView::row_bytes() const {
     case Layout::kDense:
       return std::max<int64_t>(1, cols * size_of(dtype));
     case Layout::kInt8Row:
+    case Layout::kFloat8Block:
       return std::max<int64_t>(1, cols);
     case Layout::kAffineGroup:
       return std::max<int64_t>(1, affine_row_bytes(cols, affine->bits));
@@ -96,6 +97,12 @@ WeightView view_of(const Weight& weight) {
       if (view.affine->positions.defined()) {
         view.positions = view.affine->positions.data<int32_t>().data();
       }
+      view.activations_are_int8 = weight.activation_mode() == ActivationMode::kInt8;
+      break;
+    case Layout::kFloat8Block:
+      view.float8 = &weight.as_float8_block();
+      view.dtype = view.float8->codes.dtype();
+      view.elements = view.float8->codes.raw();
       view.activations_are_int8 = weight.activation_mode() == ActivationMode::kInt8;
       break;
   }

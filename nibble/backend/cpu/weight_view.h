@@ -35,7 +35,7 @@ struct CodeBlockView {
 
 struct WeightView {
   Layout layout = Layout::kDense;
-  DType dtype = DType::kF32;  // of dense elements
+  DType dtype = DType::kF32;  // of dense elements and float8 codes
   int64_t rows = 0, cols = 0;
   const void* elements = nullptr;     // [rows, cols] dense elements or int8 codes
   const float* row_absmax = nullptr;  // [rows], int8_row only
@@ -43,7 +43,8 @@ struct WeightView {
   // affine_group only. Kernels take columns as they are stored: x of column c as that of column
   // positions[c], null where that is c.
   const AffineGroup* affine = nullptr;
-  const int32_t* positions = nullptr;  // [cols]
+  const int32_t* positions = nullptr;   // [cols]
+  const Float8Block* float8 = nullptr;  // float8_block only: its codes are `elements`
   // int8_row: LLM.int8(). Others: groups of columns (format/int8_activations.h).
   bool activations_are_int8 = false;
   float llm_int8_threshold = 0.0f;
