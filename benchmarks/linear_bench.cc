@@ -73,6 +73,15 @@ Weight nf4(Random& random, int64_t rows, int64_t cols, bool nested) {
   return Weight::code_block(packed, rows, cols, DType::kBF16);
 }
 
+Weight float8(Random& random, int64_t rows, int64_t cols) {
+  constexpr int64_t kBlock = 128;  // as published checkpoints have it
+  Float8Block packed;
+  packed.codes = random_bytes(random, DType::kF8E4M3, {rows, cols});
+  packed.scales = random_floats(random, {block_count(rows, kBlock), block_count(cols, kBlock)});
+  packed.block_rows = packed.block_cols = kBlock;
+  return Weight::float8_block(packed, DType::kBF16);
+}
+
 // As GPTQ and AWQ have it: 4 bits, groups of 128.
 Weight affine(Random& random, int64_t rows, int64_t cols, bool act_order) {
   AffineGroup packed;
@@ -106,6 +115,12 @@ Weight copy_of(const Weight& weight) {
       packed.zeros = copy_of(packed.zeros);
       return Weight::affine_group(packed, weight.cols(), weight.dtype())
           .with_activation_mode(weight.activation_mode());
+    }
+    case Layout::kFloat8Block: {
+      Float8Block packed = weight.as_float8_block();
+      packed.codes = copy_of(packed.codes);
+      packed.scales = copy_of(packed.scales);
+      return Weight::float8_block(packed, weight.dtype());
     }
     case Layout::kCodeBlock:
       break;
@@ -167,6 +182,7 @@ void register_all(const std::shared_ptr<Backend>& backend, const DeviceLimits& l
        [](auto& random, auto r, auto c) {
          return nf4(random, r, c, false).with_activation_mode(ActivationMode::kInt8);
        }},
+      {"float8", [](auto& random, auto r, auto c) { return float8(random, r, c); }},
       {"affine", [](auto& random, auto r, auto c) { return affine(random, r, c, false); }},
       {"affine_act_order", [](auto& random, auto r, auto c) { return affine(random, r, c, true); }},
       {"affine_int8_x",

@@ -11,15 +11,17 @@
 namespace nibble::cli {
 
 void add_calibration_options(CLI::App& command, CalibrationArguments& arguments) {
-  command.add_option("--calibration", arguments.texts,
-                     "gptq, awq: texts to calibrate with, a .json list, .jsonl or plain text");
+  command.add_option(
+      "--calibration", arguments.texts,
+      "gptq, awq, hqq with a budget: texts to calibrate with, a .json list, .jsonl or "
+      "plain text");
   command
       .add_option("--calibration-samples", arguments.samples,
                   "Sequences to calibrate with (default 128)")
       ->check(CLI::Range(1, 1'000'000));
   command
       .add_option("--calibration-seqlen", arguments.seqlen,
-                  "Tokens of each (default gptq 2048, awq 512, or the model's context)")
+                  "Tokens of each (default gptq 2048, others 512, or the model's context)")
       ->check(CLI::Range(11, 1'000'000));
   command.add_option("--damp-percent", arguments.damp_percent,
                      "gptq: of the Hessian's mean diagonal, added to it (default 0.1)");
@@ -29,9 +31,10 @@ void add_calibration_options(CLI::App& command, CalibrationArguments& arguments)
                    "gptq: scales from the weights as they are before any correction");
   command.add_flag("--parity", arguments.parity,
                    "gptq: scales and the order of columns as in the original code");
-  command.add_option("--max-memory", arguments.max_memory,
-                     "Of the texts' hidden states at most so many bytes are in memory (8GB, 500MB; "
-                     "default all), the rest in files beside DST");
+  command.add_option(
+      "--calibration-memory", arguments.memory,
+      "gptq, awq: of the texts' hidden states at most so many bytes are in memory (8GB, 500MB; "
+      "default all), the rest in files beside DST");
 }
 
 void require_calibration(const CalibrationArguments& arguments) {
@@ -45,7 +48,7 @@ void require_calibration(const CalibrationArguments& arguments) {
   needs(arguments.desc_act, "--desc-act");
   needs(arguments.static_groups, "--static-groups");
   needs(arguments.parity, "--parity");
-  needs(!arguments.max_memory.empty(), "--max-memory");
+  needs(!arguments.memory.empty(), "--calibration-memory");
 }
 
 CalibrationOptions calibration_options(const CalibrationArguments& arguments,
@@ -59,9 +62,9 @@ CalibrationOptions calibration_options(const CalibrationArguments& arguments,
   return options;
 }
 
-int64_t max_memory(const CalibrationArguments& arguments) {
-  if (arguments.max_memory.empty()) return std::numeric_limits<int64_t>::max();
-  return parse_size("--max-memory", arguments.max_memory);
+int64_t calibration_memory(const CalibrationArguments& arguments) {
+  if (arguments.memory.empty()) return std::numeric_limits<int64_t>::max();
+  return parse_size("--calibration-memory", arguments.memory);
 }
 
 namespace {

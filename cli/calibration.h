@@ -20,7 +20,7 @@ struct CalibrationArguments {
   std::optional<int64_t> samples, seqlen;
   std::optional<double> damp_percent;
   bool desc_act = false, static_groups = false, parity = false;
-  std::string max_memory;  // empty: all that there is
+  std::string memory;  // of hidden states; empty: all that there is
 };
 
 void add_calibration_options(CLI::App& command, CalibrationArguments& arguments);
@@ -32,7 +32,7 @@ CalibrationOptions calibration_options(const CalibrationArguments& arguments,
                                        const CommonOptions& common);
 
 // Bytes of hidden states; throws UsageError.
-int64_t max_memory(const CalibrationArguments& arguments);
+int64_t calibration_memory(const CalibrationArguments& arguments);
 
 void warn_of_plain(const ModelCalibration& calibration);
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "cli/budget.h"
 #include "cli/calibration.h"
 #include "cli/commands.h"
 #include "cli/conversion_report.h"
@@ -51,6 +52,7 @@ struct QuantizeOptions {
   std::optional<bool> sym;
   std::string format;
   CalibrationArguments calibration;
+  BudgetArguments budget;
   OutputOptions output;
   CommonOptions common;
 };
@@ -87,12 +89,17 @@ void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
   only_for(!options.format.empty(), "--format", packed || method == Method::kFp8);
   const bool calibrated = !options.calibration.texts.empty();
   const bool gptq = options.scheme == "gptq";
-  only_for(calibrated, "--calibration", gptq || method == Method::kAwq);
+  const bool budget = options.budget.given();
+  only_for(budget, "a budget", method == Method::kHqq);
+  parse_budget(options.budget);  // throws
+  if (budget && options.bits) throw UsageError("--bits does not go with a budget, which chooses");
+  only_for(calibrated, "--calibration", gptq || method == Method::kAwq || budget);
   require_calibration(options.calibration);
   only_for(options.calibration.damp_percent.has_value(), "--damp-percent", gptq);
   only_for(options.calibration.desc_act, "--desc-act", gptq);
   only_for(options.calibration.static_groups, "--static-groups", gptq);
   only_for(options.calibration.parity, "--parity", gptq);
+  only_for(!options.calibration.memory.empty(), "--calibration-memory", !budget);
   if (calibrated && options.format == "marlin") {
     throw UsageError(
         fmt::format("--calibration does not go with --format marlin: quantize to {}, then convert "
@@ -204,7 +211,7 @@ ConversionReport quantize_calibrated(const QuantizeOptions& options,
                                      const CheckpointWriterOptions& writer, Progress* progress,
                                      nlohmann::ordered_json& details) {
   require_writable_destination(options.destination, writer);  // before the long part
-  const int64_t memory = max_memory(options.calibration);
+  const int64_t memory = calibration_memory(options.calibration);
   const CalibrationOptions how = calibration_options(options.calibration, options.common);
   const auto calibration =
       method_of(options.scheme) == Method::kAwq
@@ -234,6 +241,28 @@ void warn_of_misfits(const ConversionReport& report) {
                    report.modules_converted + report.modules_kept, report.misfit));
 }
 
+// Measures, then quantizes each module with the bits that it is worth.
+ConversionReport quantize_mixed(const QuantizeOptions& options,
+                                const std::shared_ptr<ThreadPool>& pool,
+                                const CheckpointWriterOptions& writer, Progress* progress,
+                                nlohmann::ordered_json& details) {
+  require_writable_destination(options.destination, writer);  // before the long part
+  MixedPrecisionOptions how;
+  how.group_size = options.group_size;
+  how.skip_modules = options.skip_modules;
+  how.budget = parse_budget(options.budget);
+  if (!options.calibration.texts.empty()) {
+    how.input_squares = measure_loss_sensitivity(
+        options.source, calibration_options(options.calibration, options.common), pool, progress);
+  }
+  const PrecisionPlan plan = plan_precision(options.source, how, *pool, progress);
+  report_plan(plan, options.common);
+  details = {{"plan", plan_json(plan)}};
+  const ModuleSchemes schemes = plan.schemes();
+  return quantize_model(options.source, options.destination, plan.usual_scheme(), *pool, writer,
+                        progress, nullptr, &schemes);
+}
+
 void quantize(const QuantizeOptions& options) {
   const std::unique_ptr<Scheme> scheme = scheme_of(options);
   const CheckpointWriterOptions writer = writer_options(options.output);
@@ -243,6 +272,9 @@ void quantize(const QuantizeOptions& options) {
   run_conversion(
       "quantized", options.destination, writer, options.common,
       [&](Progress* progress) {
+        if (options.budget.given()) {
+          return quantize_mixed(options, pool, writer, progress, details);
+        }
         if (!options.calibration.texts.empty()) {
           return quantize_calibrated(options, pool, writer, progress, details);
         }
@@ -275,13 +307,13 @@ void add_quantize_command(CLI::App& app) {
       "lm_head,down_proj\n"
       "  nibble quantize model model-gptq --scheme gptq --group-size 128 --calibration "
       "texts.jsonl\n"
-      "  nibble quantize model model-awq --scheme awq --calibration texts.jsonl\n");
+      "  nibble quantize model model-awq --scheme awq --calibration texts.jsonl\n"
+      "  nibble quantize model model-mixed --budget 3.7bpw --calibration texts.jsonl\n");
   command->add_option("source", options->source, "Model folder to read")->required();
   command->add_option("destination", options->destination, "Model folder to write")->required();
-  command
-      ->add_option("--scheme", options->scheme,
-                   "nf4, fp4, int8, gptq, awq, eetq, hqq, group-int8, fp8 or rtn")
-      ->required();
+  command->add_option(
+      "--scheme", options->scheme,
+      "nf4, fp4, int8, gptq, awq, eetq, hqq, group-int8, fp8 or rtn; hqq is what a budget has");
   command->add_flag("--double-quant,--bnb-4bit-use-double-quant", options->double_quant,
                     "4 bits: quantize the scales too, 4.13 bits per weight instead of 4.5");
   command->add_option("--block-size", options->block_size,
@@ -306,12 +338,19 @@ void add_quantize_command(CLI::App& app) {
       "gptq: gptq, gptq_v2 or marlin; awq: gemm, gemv, gemv_fast, llm-awq or marlin; fp8: e4m3 or "
       "e5m2");
   add_calibration_options(*command, options->calibration);
+  add_budget_options(*command, options->budget);
   add_skip_modules_option(
       *command, options->skip_modules,
       "Modules to leave as they are, separated by commas (default: the output head)");
   add_output_options(*command, options->output);
   add_common_options(*command, options->common);
-  command->callback([options] { quantize(*options); });
+  command->callback([options] {
+    if (options->scheme.empty()) {
+      if (!options->budget.given()) throw UsageError("--scheme is required, or a --budget");
+      options->scheme = "hqq";
+    }
+    quantize(*options);
+  });
 }
 
 }  // namespace nibble::cli

@@ -16,6 +16,7 @@
 #include "nibble/convert/gguf_import.h"
 #include "nibble/convert/inspect.h"
 #include "nibble/convert/inspect_config.h"
+#include "nibble/convert/mixed_precision.h"
 #include "nibble/convert/quantize_model.h"
 #include "nibble/convert/repack_model.h"
 #include "nibble/eval/divergence.h"

@@ -11,6 +11,9 @@
 namespace nibble {
 namespace {
 
+// Logits are large, and nobody reads them here.
+constexpr int64_t kTokensOfHead = 64;
+
 struct EndOfRun {};
 
 // Throws EndOfRun when the inputs of a weight have been seen.
@@ -110,6 +113,26 @@ void BlockRun::finish(Calibration&& calibration, const CalibrationSink& sink) {
   // Keys and values of this block are of no more use, and the next one has its own.
   cache_ = model_.new_cache(DType::kF32);
   slot_ = cache_.add_sequence();
+}
+
+void BlockRun::observe_head(LinearObserver& observer) {
+  Context observed = ctx_;
+  observed.linear_observer = &observer;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const Tensor hidden = ctx_.backend.upload(ctx_.stream, states_.get(i));
+    for (int64_t begin = 0; begin < hidden.dim(0); begin += kTokensOfHead) {
+      const int64_t end = std::min(hidden.dim(0), begin + kTokensOfHead);
+      model_.head(observed, hidden.slice_rows(begin, end));
+    }
+  }
+}
+
+Tensor BlockRun::logits(size_t sequence) {
+  Tensor hidden = ctx_.backend.upload(ctx_.stream, states_.get(sequence));
+  for (int64_t block = this->block(); block < model_.block_count(); ++block) {
+    hidden = model_.block(ctx_, block, hidden, batch(sequence), cache_);
+  }
+  return ctx_.backend.download(ctx_.stream, model_.head(ctx_, hidden));
 }
 
 void InputObserver::on_linear(Context& ctx, const Tensor& x,

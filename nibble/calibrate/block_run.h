@@ -43,6 +43,17 @@ class BlockRun {
   // here the block is given again, or not begun again.
   void finish(Calibration&& calibration, const CalibrationSink& sink);
 
+  // The same when nothing has come of it.
+  void finish() {
+    finish({}, [](int64_t, Calibration&&) {});
+  }
+
+  // Runs the output head over all sequences, when the blocks are done.
+  void observe_head(LinearObserver& observer);
+  // What comes out of the model, [tokens, vocab] on the host, when the block at work and those
+  // behind it run; the inputs of the block stay as they are.
+  Tensor logits(size_t sequence);
+
   // Of all blocks that are done, in this process or an earlier one.
   const std::vector<CalibratedModule>& modules() const { return modules_; }
 

@@ -11,6 +11,8 @@
 #include "nibble/base/error.h"
 #include "nibble/calibrate/awq_calibration.h"
 #include "nibble/calibrate/gptq_calibration.h"
+#include "nibble/calibrate/input_squares.h"
+#include "nibble/calibrate/loss_sensitivity.h"
 #include "nibble/io/page_advice.h"
 #include "nibble/quant/affine_packing.h"
 #include "nibble/quant/awq.h"
@@ -23,6 +25,9 @@ namespace nibble {
 namespace {
 
 using Sequences = std::vector<std::vector<int32_t>>;
+
+// Of a sequence by which inputs are only measured.
+constexpr int64_t kUsualTokens = 512;
 
 // Sequences of the texts, no longer than the model's context.
 Sequences sequences_for(const ModelConfig& model, const std::filesystem::path& folder,
@@ -37,6 +42,25 @@ Sequences sequences_for(const ModelConfig& model, const std::filesystem::path& f
         .got(fmt::format("{}", text.seqlen));
   }
   return calibration_sequences(options.texts, *Tokenizer::load(folder), text);
+}
+
+ModelConfig plain_config(const std::filesystem::path& folder) {
+  ModelConfig model = ModelConfig::load(folder);
+  if (!names_quantization(folder, model.quantization)) return model;
+  throw Error("the model is quantized already")
+      .file(quantization_file(folder, model.quantization))
+      .hint("run `nibble dequantize` first, or start from the original model");
+}
+
+OpenedModel open_plain(const ModelConfig& model, const std::filesystem::path& folder,
+                       const CalibrationOptions& options, const std::shared_ptr<ThreadPool>& pool,
+                       Progress* progress) {
+  OpenOptions open;
+  open.backend = options.backend;
+  open.pool = pool;
+  open.progress = progress;
+  if (model.dtype && is_held(*model.dtype)) open.dtype = model.dtype;
+  return open_model(folder, open);
 }
 
 // Every Linear of a model as it was opened: mapped, so that they cost nothing.
@@ -96,12 +120,7 @@ struct ModelCalibration::Method {
 // Sorts the modules that the scheme converts into those that its files can hold and the others, and
 // draws the sequences. `record` is what the config says of the calibration.
 void ModelCalibration::prepare(const Method& method, nlohmann::ordered_json& record) {
-  const ModelConfig model = ModelConfig::load(folder_);
-  if (names_quantization(folder_, model.quantization)) {
-    throw Error("the model is quantized already")
-        .file(quantization_file(folder_, model.quantization))
-        .hint("run `nibble dequantize` first, or start from the original model");
-  }
+  const ModelConfig model = plain_config(folder_);
   LoadOptions load;
   load.quantize_with = &method.scheme;
   load.skip_modules = method.scheme.skip_modules();
@@ -188,19 +207,27 @@ ModelCalibration::ModelCalibration(std::filesystem::path folder, const AwqConfig
 std::vector<CalibratedModule> ModelCalibration::run(const CalibrationWork& work,
                                                     const CalibrationSink& sink,
                                                     Progress* progress) {
-  OpenOptions open;
-  open.backend = options_.backend;
-  open.pool = pool_;
-  open.progress = progress;
-  const std::optional<DType> dtype = ModelConfig::load(folder_).dtype;
-  if (dtype && is_held(*dtype)) open.dtype = dtype;
-  OpenedModel opened = open_model(folder_, open);
+  OpenedModel opened = open_plain(ModelConfig::load(folder_), folder_, options_, pool_, progress);
   OriginalWeights originals(*opened.model);
   const CalibrationSink take = [&](int64_t block, Calibration&& calibration) {
     sink(block, std::move(calibration));
     originals.restore(blocks_[static_cast<size_t>(block)]);
   };
   return method_(opened, work, take, progress);
+}
+
+InputSquares measure_loss_sensitivity(const std::filesystem::path& folder,
+                                      const CalibrationOptions& options,
+                                      const std::shared_ptr<ThreadPool>& pool, Progress* progress) {
+  const ModelConfig model = plain_config(folder);
+  CalibrationTextOptions text;
+  const Sequences sequences = sequences_for(model, folder, options, text, kUsualTokens);
+  const OpenedModel opened = open_plain(model, folder, options, pool, progress);
+  const InputSquares squares =
+      measure_input_squares(*opened.model, *opened.backend, sequences, progress);
+  LossSensitivityOptions loss;
+  loss.progress = progress;
+  return weigh_by_loss(*opened.model, *opened.backend, *pool, sequences, squares, loss);
 }
 
 }  // namespace nibble

@@ -19,6 +19,7 @@
 #include "nibble/calibrate/calibration_texts.h"
 #include "nibble/models/open_model.h"
 #include "nibble/quant/quantization_config.h"
+#include "nibble/quant/weight_error.h"
 
 namespace nibble {
 
@@ -75,5 +76,12 @@ class ModelCalibration {
                                               const CalibrationSink& sink, Progress* progress)>
       method_;
 };
+
+// What errors in each Linear of a plain model cost, by the texts, for plan_precision(): see
+// weigh_by_loss(). Keeps the hidden states of all texts in memory.
+InputSquares measure_loss_sensitivity(const std::filesystem::path& folder,
+                                      const CalibrationOptions& options,
+                                      const std::shared_ptr<ThreadPool>& pool,
+                                      Progress* progress = nullptr);
 
 }  // namespace nibble

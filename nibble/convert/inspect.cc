@@ -48,6 +48,14 @@ struct ModelFolder {
            scheme->is_packed(checkpoint, module.name);
   }
 
+  // Of the parameters of a packed module; HQQ's bits are those of each module, not of the config.
+  int64_t packed_bytes(const ModuleInfo& module) const {
+    if (std::holds_alternative<HqqConfig>(*quantization)) {
+      return checkpoint.info(module.name + ".W_q").nbytes;
+    }
+    return packed_size(*quantization, module.rows, module.cols).bytes;
+  }
+
   Weight weight(const ModuleInfo& module, ThreadPool& pool) const {
     if (is_packed(module)) {
       return scheme->load(checkpoint, module.name, module.rows, module.cols, pool);
@@ -97,9 +105,8 @@ int64_t footprint(const ModelFolder& folder) {
       bytes += folder.checkpoint.info(module.name).nbytes;
       continue;
     }
-    bytes += folder.is_packed(module)
-                 ? packed_size(*folder.quantization, module.rows, module.cols).bytes
-                 : folder.checkpoint.info(module.name + ".weight").nbytes;
+    bytes += folder.is_packed(module) ? folder.packed_bytes(module)
+                                      : folder.checkpoint.info(module.name + ".weight").nbytes;
     if (module.bias) bytes += folder.checkpoint.info(module.name + ".bias").nbytes;
   }
   // Two float32 buffers of rotary_dim / 2: the frequencies in use and the original ones.

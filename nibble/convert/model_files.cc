@@ -73,6 +73,12 @@ DType main_dtype(const Checkpoint& checkpoint) {
 
 bool is_old_buffer(const std::string& name) { return name.ends_with(".inv_freq"); }
 
+DType dtype_before_quantization(DType plain) { return is_held(plain) ? plain : DType::kF32; }
+
+DType dtype_beside_quantized(const std::string& name, DType stored, DType plain) {
+  return is_held(plain) && is_float(stored) && !is_old_buffer(name) ? plain : stored;
+}
+
 int64_t count_parameters(const Checkpoint& checkpoint,
                          const std::map<std::string, std::string>& dropped) {
   int64_t elements = 0;

@@ -34,6 +34,12 @@ DType main_dtype(const Checkpoint& checkpoint);
 // Frequencies of rotary embeddings, which old checkpoints carry; today's models compute them.
 bool is_old_buffer(const std::string& name);
 
+// What tensors of a plain model are cast to by its quantization: transformers loads a model in the
+// dtype of its config, `plain`, before it quantizes. Under one that no model is held in here those
+// that stay plain keep theirs.
+DType dtype_before_quantization(DType plain);
+DType dtype_beside_quantized(const std::string& name, DType stored, DType plain);
+
 // What num_parameters() of transformers says of a plain model: float elements, each counted once
 // and not under the names `dropped`; old buffers are none.
 int64_t count_parameters(const Checkpoint& checkpoint,

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "nibble/base/error.h"
 #include "nibble/convert/model_files.h"
 #include "nibble/convert/tied_weights.h"
@@ -20,10 +22,37 @@ ModelSource::ModelSource(const std::filesystem::path& folder)
       checkpoint(Checkpoint::open(folder)),
       repeated(repeated_weights(checkpoint, config_json)) {}
 
+void ModelSource::require_plain() const {
+  if (!is_quantized()) return;
+  throw Error("the model is quantized already")
+      .file(quantization_file())
+      .hint("run `nibble dequantize` first, or start from the original model");
+}
+
 ConversionReport ModelSource::finish(Conversion& conversion) const {
   conversion.writer().add_file("config.json", format_json(config_json));
   copy_companions(checkpoint.folder(), conversion.writer());
   return conversion.commit();
+}
+
+void check_matrices(const Checkpoint& checkpoint, const std::vector<ModuleInfo>& modules) {
+  std::set<std::string> tied;  // tables that the file may have under the name of what shares them
+  for (const ModuleInfo& module : modules) {
+    if (checkpoint.contains(module.name + ".weight")) tied.insert(module.tied_to);
+  }
+  for (const ModuleInfo& module : modules) {
+    const std::string name = module.name + ".weight";
+    if (module.kind == ModuleInfo::Kind::kParameter) continue;
+    const bool elsewhere = !module.tied_to.empty() || tied.contains(module.name);
+    if (elsewhere && !checkpoint.contains(name)) continue;
+    const Shape& shape = checkpoint.info(name).shape;
+    if (shape == Shape{module.rows, module.cols}) continue;
+    throw Error("wrong shape")
+        .file(checkpoint.file_of(name))
+        .tensor(name)
+        .expected(to_string(Shape{module.rows, module.cols}))
+        .got(to_string(shape));
+  }
 }
 
 namespace {

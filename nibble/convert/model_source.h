@@ -31,6 +31,9 @@ struct ModelSource {
     return nibble::quantization_file(checkpoint.folder(), config.quantization).string();
   }
 
+  // Throws Error for a model that is quantized.
+  void require_plain() const;
+
   // Writes config_json, which the caller has adapted, and the companions of the source.
   ConversionReport finish(Conversion& conversion) const;
 
@@ -39,6 +42,10 @@ struct ModelSource {
   Checkpoint checkpoint;
   std::map<std::string, std::string> repeated;  // names to leave out
 };
+
+// Throws Error unless the plain model has the matrices that its config asks for, in their shapes: a
+// model that does not load would give another one. Of a weight that is tied either name will do.
+void check_matrices(const Checkpoint& checkpoint, const std::vector<ModuleInfo>& modules);
 
 // The packed modules of a quantized source, and whose each tensor is.
 class PackedModules {

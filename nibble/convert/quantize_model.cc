@@ -24,37 +24,17 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// Throws Error unless the plain model has the matrices that its config asks for, in their shapes: a
-// model that does not load would give another one. Of a weight that is tied either name will do.
-void check_matrices(const Checkpoint& checkpoint, const std::vector<ModuleInfo>& modules) {
-  std::set<std::string> tied;  // tables that the file may have under the name of what shares them
-  for (const ModuleInfo& module : modules) {
-    if (checkpoint.contains(module.name + ".weight")) tied.insert(module.tied_to);
-  }
-  for (const ModuleInfo& module : modules) {
-    const std::string name = module.name + ".weight";
-    if (module.kind == ModuleInfo::Kind::kParameter) continue;
-    const bool elsewhere = !module.tied_to.empty() || tied.contains(module.name);
-    if (elsewhere && !checkpoint.contains(name)) continue;
-    const Shape& shape = checkpoint.info(name).shape;
-    if (shape == Shape{module.rows, module.cols}) continue;
-    throw Error("wrong shape")
-        .file(checkpoint.file_of(name))
-        .tensor(name)
-        .expected(to_string(Shape{module.rows, module.cols}))
-        .got(to_string(shape));
-  }
-}
-
 // The tensors of a model on their way to a quantized one.
 class QuantizeJob {
  public:
-  // `plain`: the dtype of the model's config.
-  QuantizeJob(Conversion& conversion, const ModelSource& source, const Scheme& scheme, DType plain)
+  // `plain`: the dtype of the model's config; `by_module`: null where `scheme` is that of all.
+  QuantizeJob(Conversion& conversion, const ModelSource& source, const Scheme& scheme,
+              const ModuleSchemes* by_module, DType plain)
       : conversion_(conversion),
         source_(source),
         checkpoint_(source.checkpoint),
         scheme_(scheme),
+        by_module_(by_module),
         plain_(plain) {}
 
   // Counts into the report. `chosen`: the modules that have codes; null: all that can. Throws Error
@@ -63,9 +43,11 @@ class QuantizeJob {
     ConversionReport& report = conversion_.report();
     for (const ModuleInfo& module : modules) {
       if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
-      bool converts = module.quantizable && (!chosen || chosen->contains(module.name));
-      const std::optional<std::string> wanted =
-          converts && !chosen ? scheme_.misfit(module.rows, module.cols) : std::nullopt;
+      bool converts = module.quantizable && (!chosen || chosen->contains(module.name)) &&
+                      (!by_module_ || by_module_->contains(module.name));
+      const std::optional<std::string> wanted = converts && !chosen && !by_module_
+                                                    ? scheme_.misfit(module.rows, module.cols)
+                                                    : std::nullopt;
       if (wanted) {
         if (report.misfits.empty()) {
           report.misfit =
@@ -144,26 +126,24 @@ class QuantizeJob {
     const auto changed = [&] { return chosen->tensors.find(name); };
     const bool is_changed = chosen && changed() != chosen->tensors.end();
     const Tensor tensor = is_changed ? changed()->second : checkpoint_.tensor(name);
-    const bool cast = is_held(plain_) && is_float(tensor.dtype()) && !is_old_buffer(name);
-    conversion_.write_cast(name, tensor, cast ? plain_ : tensor.dtype());
+    conversion_.write_cast(name, tensor, dtype_beside_quantized(name, tensor.dtype(), plain_));
   }
 
   void write_packed(const std::string& name, const std::string& module, const ChosenCodes* chosen) {
+    const Scheme& scheme = by_module_ ? *by_module_->at(module) : scheme_;
     for (const NamedTensor& part :
-         scheme_.save(chosen ? chosen->weights.at(module) : quantized(name), module)) {
+         scheme.save(chosen ? chosen->weights.at(module) : quantized(name, scheme), module)) {
       conversion_.write(part.name, part.tensor);
     }
   }
 
-  // transformers loads a model in the dtype of its config before it quantizes. Under one that no
-  // model is held in here the other tensors stay as they are.
-  Weight quantized(const std::string& name) {
-    const DType held = is_held(plain_) ? plain_ : DType::kF32;
+  Weight quantized(const std::string& name, const Scheme& scheme) {
     const Tensor stored = checkpoint_.tensor(name);
     prefetch_pages(stored);
-    const Tensor dense = is_float(stored.dtype()) ? to_dtype(stored, held) : stored;
+    const Tensor dense =
+        is_float(stored.dtype()) ? to_dtype(stored, dtype_before_quantization(plain_)) : stored;
     try {
-      Weight packed = scheme_.quantize(dense, conversion_.pool());
+      Weight packed = scheme.quantize(dense, conversion_.pool());
       drop_pages(stored);
       return packed;
     } catch (Error& error) {
@@ -175,6 +155,7 @@ class QuantizeJob {
   const ModelSource& source_;
   const Checkpoint& checkpoint_;
   const Scheme& scheme_;
+  const ModuleSchemes* by_module_;
   DType plain_;
   std::map<std::string, std::string> to_quantize_;  // modules by the name of the weight
 };
@@ -184,17 +165,18 @@ class QuantizeJob {
 ConversionReport quantize_model(const fs::path& source_folder, const fs::path& destination,
                                 const Scheme& scheme, ThreadPool& pool,
                                 CheckpointWriterOptions writer_options, Progress* progress,
-                                const CodeChoice* choice) {
-  Conversion conversion(destination,
-                        {{"command", "quantize"}, {"scheme", scheme.config_json().dump()}}, pool,
-                        std::move(writer_options), choice ? nullptr : progress);
+                                const CodeChoice* choice, const ModuleSchemes* by_module) {
+  JobDescription description = {{"command", "quantize"}, {"scheme", scheme.config_json().dump()}};
+  if (by_module) {
+    for (const auto& [name, own] : *by_module) {
+      description["scheme of " + name] = own->config_json().dump();
+    }
+  }
+  Conversion conversion(destination, std::move(description), pool, std::move(writer_options),
+                        choice ? nullptr : progress);
   ModelSource source(source_folder);
   const Checkpoint& checkpoint = source.checkpoint;
-  if (source.is_quantized()) {
-    throw Error("the model is quantized already")
-        .file(source.quantization_file())
-        .hint("run `nibble dequantize` first, or start from the original model");
-  }
+  source.require_plain();
   const DType plain =
       dtype_in_config(source.config_json, source.config_file()).value_or(main_dtype(checkpoint));
   LoadOptions options;
@@ -202,7 +184,7 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   options.skip_modules = scheme.skip_modules();
   const std::vector<ModuleInfo> modules = modules_of(source.config, options);
   check_matrices(checkpoint, modules);
-  QuantizeJob job(conversion, source, scheme, plain);
+  QuantizeJob job(conversion, source, scheme, by_module, plain);
   std::set<std::string> chosen;
   if (choice) chosen = {choice->modules.begin(), choice->modules.end()};
   job.choose_modules(modules, choice ? &chosen : nullptr);

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,17 +41,23 @@ struct CodeChoice {
       run;
 };
 
+// The scheme of each module where they differ; all of one packing.
+using ModuleSchemes = std::map<std::string, std::shared_ptr<const Scheme>>;
+
 // Quantizes every Linear module that transformers would convert; every other tensor is copied as it
 // is. config.json gains the scheme's quantization_config; tokenizer, chat template and
 // generation_config.json are copied. Modules whose shape the packing cannot hold stay plain, and
 // the config says so; Error where it cannot, or where no module is left. Throws Error for a model
 // that is quantized already, for an unsupported architecture, for missing or mis-shaped weights and
 // non-finite values. With `choice` a block is saved as soon as its codes are chosen, and modules
-// that it does not name stay plain; progress is then the business of whoever chooses.
+// that it does not name stay plain; progress is then the business of whoever chooses. With
+// `by_module` each module is quantized and saved by its own scheme there, and those that it does
+// not have stay plain; the config is that of `scheme`.
 ConversionReport quantize_model(const std::filesystem::path& source,
                                 const std::filesystem::path& destination, const Scheme& scheme,
                                 ThreadPool& pool, CheckpointWriterOptions writer_options = {},
-                                Progress* progress = nullptr, const CodeChoice* choice = nullptr);
+                                Progress* progress = nullptr, const CodeChoice* choice = nullptr,
+                                const ModuleSchemes* by_module = nullptr);
 
 // The reverse: packed modules become plain matrices of `dtype` (default: the config's dtype), other
 // float tensors are cast only when `dtype` is given; quantization_config goes from config.json.

@@ -58,6 +58,10 @@ void require_writable_destination(const fs::path& destination,
         .hint("choose another, or allow overwriting (--overwrite)");
   }
   if (!has_unfinished_work(destination)) {
+    // Of a process that was killed while it removed its work.
+    for (const fs::path& folder : StagedFolder::abandoned(destination)) {
+      StagedFolder::discard(folder);
+    }
     throw Error("destination is not empty, and there is no unfinished work to resume")
         .file(destination)
         .hint("it may be finished: --overwrite makes it anew");

@@ -45,7 +45,8 @@ struct CheckpointWriterOptions {
 };
 
 // For the start of a long job: throws Error when `destination` is a file, or is a folder that is
-// not empty, `overwrite` is false and there is nothing to resume.
+// not empty, `overwrite` is false and there is nothing to resume; with `resume` what
+// finished work has left beside it goes first.
 void require_writable_destination(const std::filesystem::path& destination,
                                   const CheckpointWriterOptions& options);
 

@@ -189,6 +189,7 @@ void StagedFolder::clean_up() noexcept {
     // The journal, which tells about them, after the files.
     fs::remove_all(built_, ignored);
     fs::remove_all(work_path(), ignored);
+    fs::remove_all(replaced_, ignored);
     fs::remove_all(staging_, ignored);
   }
   // Only those still empty: someone else may have put something there meanwhile.

@@ -157,9 +157,8 @@ std::vector<NamedTensor> HqqScheme::save(const Weight& weight, const std::string
   require_columns_in_order(packed, name, "HQQ");
   const HqqShape shape = shape_of(weight.rows(), weight.cols());
   const int64_t group_size = shape.axis == 0 ? 1 : shape.group_size;
-  if (!shape.fits() || !fits_hqq_words(shape, bits) || packed.bits != bits ||
-      packed.group_size != group_size || packed.scales.shape() != shape.scales() ||
-      packed.zero_form != ZeroForm::kSubtracted) {
+  if (misfit(shape.rows, shape.cols) || packed.bits != bits || packed.group_size != group_size ||
+      packed.scales.shape() != shape.scales() || packed.zero_form != ZeroForm::kSubtracted) {
     throw cannot_store(name, "HQQ")
         .expected(fmt::format("codes of {} bits in groups of {} along axis {}", bits,
                               shape.group_size, shape.axis))

@@ -16,6 +16,7 @@ class HqqScheme final : public Scheme {
   explicit HqqScheme(HqqConfig config) : config_(std::move(config)), skip_(config_.skip_modules) {}
 
   std::string_view name() const override { return HqqConfig::kMethod; }
+  const HqqConfig& config() const { return config_; }
 
   // By hqq_solver.h. Throws Error for groups that cross rows, for one scale for a whole matrix, and
   // for a config with parameters by tag, as a matrix does not say its tag.

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "nibble/backend/cpu/linear.h"
+#include "nibble/base/float8.h"
 #include "tests/backend/conformance.h"
 
 namespace nibble::conformance {
@@ -210,6 +211,41 @@ TEST_P(LinearConformance, MatchesReferenceBeyondOneTokenPanel) {
   }
   check("llm_int8", int8_weight(random, 50, 71, ActivationMode::kInt8),
         random_tensor(random, {1030, 71}, 2.0f), Tensor(), kInt8Sum);
+}
+
+// Row r has code r in a column of its own and zeros beside it: exact, or NaN for NaN, looked up and
+// multiplied by ones, in blocks that are whole vectors and that are not.
+TEST_P(LinearConformance, ReadsEveryFloat8Value) {
+  constexpr int64_t kCols = 37;
+  Tensor ids = Tensor::empty(DType::kI32, {256});
+  Tensor all = Tensor::zeros(DType::kU8, {256, kCols});
+  for (size_t code = 0; code < 256; ++code) {
+    ids.mutable_data<int32_t>()[code] = static_cast<int32_t>(code);
+    all.mutable_data<uint8_t>()[code * kCols + code % kCols] = static_cast<uint8_t>(code);
+  }
+  const Tensor ones = Tensor::from(std::vector<float>(3 * kCols, 1.0f), {3, kCols});
+  for (const DType dtype : {DType::kF8E4M3, DType::kF8E5M2}) {
+    for (const int64_t block : {int64_t{16}, int64_t{5}, kCols}) {
+      const auto blocks = static_cast<size_t>(block_count(kCols, block));
+      const Tensor halves =
+          Tensor::from(std::vector<float>(blocks, 0.5f), {1, block_count(kCols, block)});
+      const Weight weight = Weight::float8_block(
+          {all.reinterpret(dtype, {256, kCols}), halves, 256, block}, DType::kBF16);
+      Tensor rows = Tensor::empty(DType::kF32, {256, kCols});
+      cpu_->embedding(stream_, *cpu_->prepare(weight), ids, rows);
+      const Tensor sums = linear(*cpu_, weight, ones, Tensor());
+      for (size_t code = 0; code < 256; ++code) {
+        const auto bits = static_cast<uint8_t>(code);
+        const float want =
+            0.5f * (dtype == DType::kF8E4M3 ? to_float(fp8_e4m3{bits}) : to_float(fp8_e5m2{bits}));
+        for (const float got : {rows.data<float>()[code * kCols + code % kCols],
+                                sums.data<float>()[code], sums.data<float>()[512 + code]}) {
+          ASSERT_TRUE(std::isnan(want) ? std::isnan(got) : got == want)
+              << torch_name(dtype) << " in blocks of " << block << ", code " << code << ": " << got;
+        }
+      }
+    }
+  }
 }
 
 TEST_P(LinearConformance, KeepsHugeAndTinyValues) {

@@ -348,6 +348,41 @@ class Files(CliTest):
                    code=2, says=["--desc-act", "--calibration"])
         self.assertEqual(list(self.folder.iterdir()), [short])
 
+    def test_a_budget_chooses_bits_for_each_module(self):
+        texts = self.folder / "texts.json"
+        texts.write_text(json.dumps([f"Once upon a time there were {n} foxes." for n in range(9)]))
+        for options in [[], ["--calibration", texts, "--calibration-seqlen", 30]]:
+            with self.subTest(options=options):
+                folder = self.folder / f"mixed{len(options)}"
+                told = self.json_of("quantize", self.model, folder, "--budget", "7bpw", *options)
+                plan = told["plan"]
+                self.assertLessEqual(plan["bits_per_weight"], 7)
+                self.assertEqual(plan["bytes"], told["bytes_after"])
+                chosen = [module["choices"][module["chosen"]] for module in plan["modules"]]
+                self.assertEqual(len(chosen), 14)
+                self.assertAlmostEqual(sum(choice["error"] for choice in chosen), plan["error"])
+                modules = self.json_of("inspect", folder)["modules"]
+                stored = {m["name"]: m["bits_per_weight"] for m in modules if m.get("scheme")}
+                for module, choice in zip(plan["modules"], chosen):
+                    self.assertAlmostEqual(stored[module["module"]], choice["bits_per_weight"])
+                self.assertTrue(self.json_of("run", folder, "-p", "a", "--max-new-tokens", 3)["ids"])
+        half = self.folder / "half"
+        shown = self.nibble("quantize", self.model, half, "--max-memory", "60KB")
+        self.assertEqual(sum("_proj  " in line for line in shown.stderr.splitlines()), 14)
+        self.assertLessEqual(self.json_of("inspect", half)["bytes"], 60_000)
+
+    def test_a_budget_that_cannot_be_is_refused(self):
+        budget = ["quantize", self.model, self.folder / "x", "--quiet", "--budget"]
+        self.fails(*budget, "1bpw", says=["at least", "1.000 bits per weight"])
+        self.fails("quantize", self.model, self.folder / "x", "--quiet", "--max-memory", "10KB",
+                   says=["at least", "got 10000 bytes"])
+        self.fails(*budget, "4 apples", code=2, says=["--budget", "4 apples"])
+        self.fails(*budget, "-1bpw", code=2, says="--budget")
+        self.fails(*budget, "4bpw", "--scheme", "nf4", code=2, says="nf4")
+        self.fails(*budget, "4bpw", "--bits", "4", code=2, says="--bits")
+        self.fails("quantize", self.model, self.folder / "x", code=2, says=["--scheme", "--budget"])
+        self.assertEqual(list(self.folder.iterdir()), [])
+
     def test_a_quantized_file_equals_quantizing_on_loading(self):
         options = ["-p", "Hello", "--max-new-tokens", "20"]
         loaded = self.json_of("run", self.model, *options, "--load-in-4bit",

@@ -82,7 +82,8 @@ class LongJobs(unittest.TestCase):
                 (["dequantize", packed, "--max-shard-size", "100000"], plain),
                 (["convert", model, "--dtype", "float16", "--max-shard-size", "20000"],
                  self.folder / "halves"),
-                ([*calibrated, "--scheme", "gptq", "--max-memory", "50KB"], self.folder / "gptq"),
+                ([*calibrated, "--scheme", "gptq", "--calibration-memory", "50KB"],
+                 self.folder / "gptq"),
                 ([*calibrated, "--scheme", "awq", "--max-shard-size", "30000"],
                  self.folder / "awq")]
         kills = 0
