@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <sstream>
 
 #include "cli/output.h"
@@ -30,6 +31,10 @@ void add_calibration_options(CLI::App& command, CalibrationArguments& arguments)
                    "gptq: scales from the weights as they are before any correction");
   command.add_flag("--parity", arguments.parity,
                    "gptq: scales and the order of columns as in the original code");
+  command.add_option(
+      "--calibration-memory", arguments.memory,
+      "gptq, awq: of the texts' hidden states at most so many bytes are in memory (8GB, 500MB; "
+      "default all), the rest in files beside DST");
 }
 
 void require_calibration(const CalibrationArguments& arguments) {
@@ -43,6 +48,7 @@ void require_calibration(const CalibrationArguments& arguments) {
   needs(arguments.desc_act, "--desc-act");
   needs(arguments.static_groups, "--static-groups");
   needs(arguments.parity, "--parity");
+  needs(!arguments.memory.empty(), "--calibration-memory");
 }
 
 CalibrationOptions calibration_options(const CalibrationArguments& arguments,
@@ -54,6 +60,11 @@ CalibrationOptions calibration_options(const CalibrationArguments& arguments,
   options.parity = arguments.parity;
   options.backend = common.device;
   return options;
+}
+
+int64_t calibration_memory(const CalibrationArguments& arguments) {
+  if (arguments.memory.empty()) return std::numeric_limits<int64_t>::max();
+  return parse_size("--calibration-memory", arguments.memory);
 }
 
 namespace {
@@ -82,29 +93,26 @@ Table table_of(const std::vector<CalibratedModule>& modules) {
 
 }  // namespace
 
-void report_calibration(const CalibratedModel& calibrated, const CommonOptions& common) {
-  if (!calibrated.plain.empty()) {
-    warn(fmt::format("{} of {} modules stay plain: their sizes do not fill words of 32 bits ({})",
-                     calibrated.plain.size(),
-                     calibrated.plain.size() + calibrated.calibration.modules.size(),
-                     calibrated.plain.front()));
-  }
+void warn_of_plain(const ModelCalibration& calibration) {
+  const std::vector<std::string>& plain = calibration.plain();
+  if (plain.empty()) return;
+  warn(fmt::format("{} of {} modules stay plain: their sizes do not fill words of 32 bits ({})",
+                   plain.size(), plain.size() + calibration.modules().size(), plain.front()));
+}
+
+void report_calibration(const std::vector<CalibratedModule>& modules, const CommonOptions& common) {
   if (common.json) return;
-  std::istringstream lines(table_of(calibrated.calibration.modules).text());
+  std::istringstream lines(table_of(modules).text());
   for (std::string line; std::getline(lines, line);) note(line, common.quiet);
 }
 
-nlohmann::ordered_json calibration_json(const CalibratedModel& calibrated) {
+nlohmann::ordered_json calibration_json(const std::vector<CalibratedModule>& calibrated,
+                                        const std::vector<std::string>& plain) {
   nlohmann::ordered_json modules = nlohmann::ordered_json::array();
-  for (const CalibratedModule& module : calibrated.calibration.modules) {
-    nlohmann::ordered_json facts = {{"module", module.name}, {"mean_squared_error", module.loss}};
-    if (module.damp_percent) facts["damp_percent"] = *module.damp_percent;
-    if (module.rounded_loss) facts["rounded_mean_squared_error"] = *module.rounded_loss;
-    if (module.ratio) facts["ratio"] = *module.ratio;
-    facts["tokens"] = module.tokens;
-    modules.push_back(std::move(facts));
+  for (const CalibratedModule& module : calibrated) {
+    modules.push_back(to_json(module));
   }
-  return {{"modules", modules}, {"plain", calibrated.plain}};
+  return {{"modules", modules}, {"plain", plain}};
 }
 
 }  // namespace nibble::cli

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "cli/options.h"
 #include "nibble/nibble.h"
@@ -19,6 +20,7 @@ struct CalibrationArguments {
   std::optional<int64_t> samples, seqlen;
   std::optional<double> damp_percent;
   bool desc_act = false, static_groups = false, parity = false;
+  std::string memory;  // of hidden states; empty: all that there is
 };
 
 void add_calibration_options(CLI::App& command, CalibrationArguments& arguments);
@@ -29,10 +31,16 @@ void require_calibration(const CalibrationArguments& arguments);
 CalibrationOptions calibration_options(const CalibrationArguments& arguments,
                                        const CommonOptions& common);
 
-// Warns of modules that stay plain; the table goes to stderr unless --quiet or --json.
-void report_calibration(const CalibratedModel& calibrated, const CommonOptions& common);
+// Bytes of hidden states; throws UsageError.
+int64_t calibration_memory(const CalibrationArguments& arguments);
 
-// The same for the JSON document.
-nlohmann::ordered_json calibration_json(const CalibratedModel& calibrated);
+void warn_of_plain(const ModelCalibration& calibration);
+
+// A table on stderr, unless --quiet or --json.
+void report_calibration(const std::vector<CalibratedModule>& modules, const CommonOptions& common);
+
+// The same for the JSON document, with the modules that stay plain.
+nlohmann::ordered_json calibration_json(const std::vector<CalibratedModule>& calibrated,
+                                        const std::vector<std::string>& plain);
 
 }  // namespace nibble::cli

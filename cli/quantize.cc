@@ -99,6 +99,7 @@ void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
   only_for(options.calibration.desc_act, "--desc-act", gptq);
   only_for(options.calibration.static_groups, "--static-groups", gptq);
   only_for(options.calibration.parity, "--parity", gptq);
+  only_for(!options.calibration.memory.empty(), "--calibration-memory", !budget);
   if (calibrated && options.format == "marlin") {
     throw UsageError(
         fmt::format("--calibration does not go with --format marlin: quantize to {}, then convert "
@@ -204,23 +205,34 @@ std::unique_ptr<Scheme> scheme_of(const QuantizeOptions& options) {
   return nullptr;
 }
 
-// Calibrates, then quantizes with the codes that came of it.
+// Quantizes with the codes that calibration chooses.
 ConversionReport quantize_calibrated(const QuantizeOptions& options,
                                      const std::shared_ptr<ThreadPool>& pool,
                                      const CheckpointWriterOptions& writer, Progress* progress,
                                      nlohmann::ordered_json& details) {
   require_writable_destination(options.destination, writer);  // before the long part
+  const int64_t memory = calibration_memory(options.calibration);
   const CalibrationOptions how = calibration_options(options.calibration, options.common);
-  CalibratedModel calibrated =
+  const auto calibration =
       method_of(options.scheme) == Method::kAwq
-          ? calibrate_model(options.source, awq_config(options), how, pool, progress)
-          : calibrate_model(options.source, gptq_config(options), how, pool, progress);
-  report_calibration(calibrated, options.common);
-  details = {{"calibration", calibration_json(calibrated)}};
-  const ChosenCodes chosen{std::move(calibrated.calibration.weights),
-                           std::move(calibrated.calibration.tensors), options.calibration.texts};
-  return quantize_model(options.source, options.destination, *make_scheme(calibrated.config, ""),
-                        *pool, writer, progress, &chosen);
+          ? std::make_unique<ModelCalibration>(options.source, awq_config(options), how, pool)
+          : std::make_unique<ModelCalibration>(options.source, gptq_config(options), how, pool);
+  warn_of_plain(*calibration);
+  std::vector<CalibratedModule> modules;
+  CodeChoice choice{options.calibration.texts, calibration->modules(), calibration->blocks(), {}};
+  choice.run = [&](const std::filesystem::path& folder, int64_t first_block,
+                   const CodeChoice::Take& take) {
+    const CalibrationSink sink = [&](int64_t block, Calibration&& codes) {
+      take(block, {std::move(codes.weights), std::move(codes.tensors)});
+    };
+    modules = calibration->run({folder, first_block, memory}, sink, progress);
+  };
+  const ConversionReport report =
+      quantize_model(options.source, options.destination, *make_scheme(calibration->config(), ""),
+                     *pool, writer, progress, &choice);
+  report_calibration(modules, options.common);
+  details = {{"calibration", calibration_json(modules, calibration->plain())}};
+  return report;
 }
 
 void warn_of_misfits(const ConversionReport& report) {

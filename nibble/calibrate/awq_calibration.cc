@@ -20,16 +20,20 @@ class AwqRun {
       : model_(model),
         pool_(pool),
         options_(options),
-        run_(model, backend, sequences),
+        run_(model, backend, sequences, options.work),
         scaling_(model, run_.ctx(), pool) {}
 
-  Calibration run() {
+  std::vector<CalibratedModule> run(const CalibrationSink& sink) {
     if (options_.progress) {
       options_.progress->begin("calibrating", static_cast<int64_t>(options_.modules.size()));
+      options_.progress->skip(std::ssize(run_.modules()));
     }
-    for (int64_t block = 0; block < model_.block_count(); ++block) quantize(block);
+    while (!run_.is_done()) {
+      quantize_block();
+      run_.finish(std::exchange(result_, {}), sink);
+    }
     if (options_.progress) options_.progress->end();
-    return std::move(result_);
+    return run_.modules();
   }
 
  private:
@@ -58,8 +62,8 @@ class AwqRun {
     return scaling_.linear(of.path).weight().weight().as_dense().values;
   }
 
-  void quantize(int64_t block) {
-    const std::vector<Search> searches = search_block(block);
+  void quantize_block() {
+    const std::vector<Search> searches = search_block();
     for (const Search& search : searches) scaling_.add(search.group, search.scales.of_sources);
     std::vector<std::pair<Linear*, Weight>> replaced;
     for (const Search& search : searches) {
@@ -73,10 +77,10 @@ class AwqRun {
     }
   }
 
-  std::vector<Search> search_block(int64_t block) {
+  std::vector<Search> search_block() {
     std::vector<std::pair<ScaleGroup, std::vector<ScaledLinear>>> groups;
     InputObserver observer(pool_);
-    for (ScaleGroup& group : model_.scale_groups(block)) {
+    for (ScaleGroup& group : model_.scale_groups(run_.block())) {
       std::vector<ScaledLinear> wanted;
       for (const ScaledLinear& linear : group.consumers) {
         if (options_.modules.contains(linear.path)) wanted.push_back(linear);
@@ -85,7 +89,7 @@ class AwqRun {
       observer.watch(scaling_.linear(wanted.front().path).weight());
       groups.emplace_back(std::move(group), std::move(wanted));
     }
-    run_.advance(block, &observer);
+    run_.advance(&observer);
     std::vector<Search> searches;
     for (auto& [group, wanted] : groups) {
       const std::string first = wanted.front().path;
@@ -134,15 +138,16 @@ class AwqRun {
   const AwqCalibrationOptions& options_;
   BlockRun run_;
   ModelScaling scaling_;
-  Calibration result_;
+  Calibration result_;  // of the block at work
 };
 
 }  // namespace
 
-Calibration calibrate_awq(Model& model, Backend& backend, ThreadPool& pool,
-                          std::span<const std::vector<int32_t>> sequences,
-                          const AwqCalibrationOptions& options) {
-  return AwqRun(model, backend, pool, sequences, options).run();
+std::vector<CalibratedModule> calibrate_awq(Model& model, Backend& backend, ThreadPool& pool,
+                                            std::span<const std::vector<int32_t>> sequences,
+                                            const AwqCalibrationOptions& options,
+                                            const CalibrationSink& sink) {
+  return AwqRun(model, backend, pool, sequences, options).run(sink);
 }
 
 }  // namespace nibble

@@ -24,14 +24,17 @@ namespace nibble {
 struct AwqCalibrationOptions {
   std::function<RtnOptions(int64_t cols)> grid_of_cols;
   std::set<std::string> modules;  // to quantize, by path; the others are scaled with them at most
-  Progress* progress = nullptr;   // counts modules
+  CalibrationWork work = {};
+  Progress* progress = nullptr;  // counts modules
 };
 
-// Gives `model` the scales and the quantized weights, too: it runs as the quantized one does.
-// Throws Error for tokens out of the vocabulary and, naming the module, where no scale of the
-// search serves.
-Calibration calibrate_awq(Model& model, Backend& backend, ThreadPool& pool,
-                          std::span<const std::vector<int32_t>> sequences,
-                          const AwqCalibrationOptions& options);
+// Gives `model` the scales and the quantized weights of a block before `sink` has them: it runs as
+// the quantized one does. What `sink` does to weights of the block changes nothing here. Throws
+// Error for tokens out of the vocabulary and, naming the module, where no scale of the search
+// serves.
+std::vector<CalibratedModule> calibrate_awq(Model& model, Backend& backend, ThreadPool& pool,
+                                            std::span<const std::vector<int32_t>> sequences,
+                                            const AwqCalibrationOptions& options,
+                                            const CalibrationSink& sink);
 
 }  // namespace nibble

@@ -2,6 +2,9 @@
 #include "nibble/calibrate/block_run.h"
 
 #include <algorithm>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <utility>
 
 #include "nibble/base/error.h"
 
@@ -11,57 +14,123 @@ namespace {
 // Logits are large, and nobody reads them here.
 constexpr int64_t kTokensOfHead = 64;
 
+struct EndOfRun {};
+
+// Throws EndOfRun when the inputs of a weight have been seen.
+class EndingObserver final : public LinearObserver {
+ public:
+  EndingObserver(const PreparedWeight& last, LinearObserver& inner) : last_(last), inner_(inner) {}
+
+  void on_linear(Context& ctx, const Tensor& x, std::span<const LinearOperands> operands) override {
+    inner_.on_linear(ctx, x, operands);
+    for (const LinearOperands& operand : operands) {
+      if (&operand.weight == &last_) throw EndOfRun();
+    }
+  }
+
+ private:
+  const PreparedWeight& last_;
+  LinearObserver& inner_;
+};
+
 }  // namespace
 
 BlockRun::BlockRun(const Model& model, Backend& backend,
-                   std::span<const std::vector<int32_t>> sequences)
+                   std::span<const std::vector<int32_t>> sequences, const CalibrationWork& work)
     : model_(model),
       stream_(backend.new_stream()),
       ctx_{backend, *stream_},
-      cache_(model.new_cache(DType::kF32)) {
+      cache_(model.new_cache(DType::kF32)),
+      sequences_(sequences),
+      states_(sequences, model.config().hidden_size, work.folder, work.max_memory) {
   if (sequences.empty()) throw Error("there is nothing to calibrate with");
-  const int64_t slot = cache_.add_sequence();
-  for (const std::vector<int32_t>& ids : sequences) {
-    batches_.emplace_back().add(slot, ids);
-    hidden_.push_back(model_.embed(ctx_, batches_.back()));
+  slot_ = cache_.add_sequence();
+  if (!go_on(work.first_block)) embed();
+}
+
+bool BlockRun::go_on(int64_t block) {
+  const auto record = states_.restore(block);
+  if (!record) return false;
+  try {
+    for (const auto& module : *record) modules_.push_back(calibrated_module(module));
+  } catch (const nlohmann::json::exception& failure) {
+    throw Error("the record of the unfinished calibration is damaged")
+        .got(failure.what())
+        .hint("leave --resume out to start anew");
   }
+  return true;
+}
+
+void BlockRun::embed() {
+  for (size_t i = 0; i < states_.size(); ++i) {
+    states_.set(i, ctx_.backend.download(ctx_.stream, model_.embed(ctx_, batch(i))));
+  }
+  states_.advance();
+  states_.save(nlohmann::ordered_json::array());
+}
+
+TokenBatch BlockRun::batch(size_t sequence) const {
+  TokenBatch batch;
+  batch.add(slot_, sequences_[sequence]);
+  return batch;
 }
 
 // The cache never advances, so that every sequence starts in it anew.
-Tensor BlockRun::run_block(int64_t block, size_t sequence, LinearObserver* observer) {
-  ctx_.linear_observer = observer;
-  Tensor out = model_.block(ctx_, block, hidden_[sequence], batches_[sequence], cache_);
-  ctx_.linear_observer = nullptr;
-  return out;
+Tensor BlockRun::run_block(size_t sequence, LinearObserver* observer) {
+  const Tensor hidden = ctx_.backend.upload(ctx_.stream, states_.get(sequence));
+  Context observed = ctx_;
+  observed.linear_observer = observer;
+  return model_.block(observed, block(), hidden, batch(sequence), cache_);
 }
 
-void BlockRun::observe_first(int64_t block, LinearObserver& observer) {
-  run_block(block, 0, &observer);
+void BlockRun::observe_first(LinearObserver& observer) { run_block(0, &observer); }
+
+void BlockRun::observe_until(const PreparedWeight& last, LinearObserver& observer) {
+  EndingObserver ending(last, observer);
+  for (size_t i = 0; i < states_.size(); ++i) {
+    try {
+      run_block(i, &ending);
+    } catch (const EndOfRun&) {  // as it should
+    }
+  }
 }
 
-void BlockRun::observe(int64_t block, LinearObserver& observer) {
-  for (size_t i = 0; i < batches_.size(); ++i) run_block(block, i, &observer);
+void BlockRun::advance(LinearObserver* observer) {
+  for (size_t i = 0; i < states_.size(); ++i) {
+    states_.set(i, ctx_.backend.download(ctx_.stream, run_block(i, observer)));
+  }
 }
 
-void BlockRun::advance(int64_t block, LinearObserver* observer) {
-  for (size_t i = 0; i < batches_.size(); ++i) hidden_[i] = run_block(block, i, observer);
+void BlockRun::finish(Calibration&& calibration, const CalibrationSink& sink) {
+  std::ranges::copy(calibration.modules, std::back_inserter(modules_));
+  nlohmann::ordered_json record = nlohmann::ordered_json::array();
+  for (const CalibratedModule& module : modules_) record.push_back(to_json(module));
+  const int64_t done = block();
+  states_.advance();
+  states_.save(record);
+  sink(done, std::move(calibration));
+  states_.forget_previous();
+  // Keys and values of this block are of no more use, and the next one has its own.
+  cache_ = model_.new_cache(DType::kF32);
+  slot_ = cache_.add_sequence();
 }
 
 void BlockRun::observe_head(LinearObserver& observer) {
-  ctx_.linear_observer = &observer;
-  for (const Tensor& hidden : hidden_) {
+  Context observed = ctx_;
+  observed.linear_observer = &observer;
+  for (size_t i = 0; i < states_.size(); ++i) {
+    const Tensor hidden = ctx_.backend.upload(ctx_.stream, states_.get(i));
     for (int64_t begin = 0; begin < hidden.dim(0); begin += kTokensOfHead) {
       const int64_t end = std::min(hidden.dim(0), begin + kTokensOfHead);
-      model_.head(ctx_, hidden.slice_rows(begin, end));
+      model_.head(observed, hidden.slice_rows(begin, end));
     }
   }
-  ctx_.linear_observer = nullptr;
 }
 
-Tensor BlockRun::logits_from(int64_t block, size_t sequence) {
-  Tensor hidden = hidden_[sequence];
-  for (; block < model_.block_count(); ++block) {
-    hidden = model_.block(ctx_, block, hidden, batches_[sequence], cache_);
+Tensor BlockRun::logits(size_t sequence) {
+  Tensor hidden = ctx_.backend.upload(ctx_.stream, states_.get(sequence));
+  for (int64_t block = this->block(); block < model_.block_count(); ++block) {
+    hidden = model_.block(ctx_, block, hidden, batch(sequence), cache_);
   }
   return ctx_.backend.download(ctx_.stream, model_.head(ctx_, hidden));
 }

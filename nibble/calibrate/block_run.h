@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A model that runs block by block over the sequences of a calibration, and what its Linears see
-// meanwhile. The hidden states of all sequences are in memory. Changes no weights.
+// meanwhile. Of keys and values those of one sequence and block are in memory; of hidden states
+// what the budget allows. Changes no weights.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,8 @@
 
 #include "nibble/backend/backend.h"
 #include "nibble/base/thread_pool.h"
+#include "nibble/calibrate/calibration.h"
+#include "nibble/calibrate/hidden_states.h"
 #include "nibble/models/model.h"
 #include "nibble/ops/linear.h"
 #include "nibble/quant/hessian.h"
@@ -20,31 +23,56 @@ namespace nibble {
 
 class BlockRun {
  public:
-  // Embeds the sequences. Throws Error when there are none, and for tokens out of the vocabulary.
-  BlockRun(const Model& model, Backend& backend, std::span<const std::vector<int32_t>> sequences);
+  // Embeds the sequences, which outlive this, or finds in the folder what an earlier process left.
+  // Throws Error when there are none, and for tokens out of the vocabulary.
+  BlockRun(const Model& model, Backend& backend, std::span<const std::vector<int32_t>> sequences,
+           const CalibrationWork& work);
 
-  // Runs the block over the first sequence, or over all.
-  void observe_first(int64_t block, LinearObserver& observer);
-  void observe(int64_t block, LinearObserver& observer);
-  // The same, with outputs that become the inputs of the next block.
-  void advance(int64_t block, LinearObserver* observer = nullptr);
-  // Behind the last block.
+  int64_t block() const { return states_.block(); }  // at work
+  bool is_last() const { return block() + 1 == model_.block_count(); }
+  bool is_done() const { return block() == model_.block_count(); }
+
+  // Runs the block over the first sequence.
+  void observe_first(LinearObserver& observer);
+  // Runs it over all sequences, of each up to the inputs of `last`; what is behind is not computed.
+  void observe_until(const PreparedWeight& last, LinearObserver& observer);
+  // Runs it over all, with outputs that become the inputs of the next block.
+  void advance(LinearObserver* observer = nullptr);
+
+  // Gives `sink` what has come of the block, and goes on to the next: when a process is killed in
+  // here the block is given again, or not begun again.
+  void finish(Calibration&& calibration, const CalibrationSink& sink);
+
+  // The same when nothing has come of it.
+  void finish() {
+    finish({}, [](int64_t, Calibration&&) {});
+  }
+
+  // Runs the output head over all sequences, when the blocks are done.
   void observe_head(LinearObserver& observer);
-  // What comes out of the model, [tokens, vocab] on the host, when this block and those behind it
-  // run; the inputs of the block stay as they are.
-  Tensor logits_from(int64_t block, size_t sequence);
+  // What comes out of the model, [tokens, vocab] on the host, when the block at work and those
+  // behind it run; the inputs of the block stay as they are.
+  Tensor logits(size_t sequence);
+
+  // Of all blocks that are done, in this process or an earlier one.
+  const std::vector<CalibratedModule>& modules() const { return modules_; }
 
   Context& ctx() { return ctx_; }
 
  private:
-  Tensor run_block(int64_t block, size_t sequence, LinearObserver* observer);
+  bool go_on(int64_t block);
+  void embed();
+  TokenBatch batch(size_t sequence) const;
+  Tensor run_block(size_t sequence, LinearObserver* observer);
 
   const Model& model_;
   std::unique_ptr<Stream> stream_;
   Context ctx_;
   KvCache cache_;
-  std::vector<TokenBatch> batches_;  // one sequence each
-  std::vector<Tensor> hidden_;       // the inputs of the block, by sequence
+  int64_t slot_ = 0;  // of the one sequence in the cache
+  std::span<const std::vector<int32_t>> sequences_;
+  HiddenStates states_;
+  std::vector<CalibratedModule> modules_;
 };
 
 // Collects the inputs of the Linears that it is given.

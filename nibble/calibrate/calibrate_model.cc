@@ -4,9 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "nibble/base/error.h"
@@ -14,7 +13,7 @@
 #include "nibble/calibrate/gptq_calibration.h"
 #include "nibble/calibrate/input_squares.h"
 #include "nibble/calibrate/loss_sensitivity.h"
-#include "nibble/models/open_model.h"
+#include "nibble/io/page_advice.h"
 #include "nibble/quant/affine_packing.h"
 #include "nibble/quant/awq.h"
 #include "nibble/quant/gptq.h"
@@ -30,62 +29,7 @@ using Sequences = std::vector<std::vector<int32_t>>;
 // Of a sequence by which inputs are only measured.
 constexpr int64_t kUsualTokens = 512;
 
-// What a method has of its own.
-struct Method {
-  const Scheme& scheme;
-  const char* file;  // "a GPTQ file"
-  int64_t group_size;
-  int64_t seqlen;  // that of the method's own experiments
-  std::function<bool(int64_t rows, int64_t cols)> fits = {};
-  // What is wrong with a shape that fits in groups of this size, or nullptr.
-  std::function<const char*(int64_t rows, int64_t cols, int64_t group)> misfit = {};
-  std::function<Calibration(OpenedModel& opened, const Sequences& sequences,
-                            std::set<std::string> modules)>
-      run = {};
-};
-
-void check_groups(const ModuleInfo& module, const Method& method) {
-  const int64_t group = resolved_group_size(method.group_size, module.cols);
-  if (module.cols % group != 0) {
-    throw Error("group_size does not divide the columns")
-        .tensor(module.name + ".weight")
-        .expected(fmt::format("a divisor of {}, or -1", module.cols))
-        .got(fmt::format("{}", group));
-  }
-  if (!method.misfit) return;
-  if (const char* wanted = method.misfit(module.rows, module.cols, group)) {
-    throw Error("this matrix cannot be packed for the format")
-        .tensor(module.name + ".weight")
-        .expected(wanted)
-        .got(fmt::format("{} in groups of {}", to_string(Shape{module.rows, module.cols}), group));
-  }
-}
-
-// Sorts the modules that the scheme converts into those that its files can hold and the others.
-std::set<std::string> choose_modules(const ModelConfig& model, const Method& method,
-                                     std::vector<std::string>& plain) {
-  LoadOptions load;
-  load.quantize_with = &method.scheme;
-  load.skip_modules = method.scheme.skip_modules();
-  const WeightLoader recorder(load);
-  make_model(model, recorder);
-  std::set<std::string> chosen;
-  for (const ModuleInfo& module : recorder.modules()) {
-    if (!module.quantizable) continue;
-    if (!method.fits(module.rows, module.cols)) {
-      plain.push_back(module.name);
-      continue;
-    }
-    check_groups(module, method);
-    chosen.insert(module.name);
-  }
-  if (chosen.empty()) {
-    throw Error(fmt::format("the model has no module that {} can hold", method.file))
-        .expected("rows and columns that fill words of 32 bits");
-  }
-  return chosen;
-}
-
+// Sequences of the texts, no longer than the model's context.
 Sequences sequences_for(const ModelConfig& model, const std::filesystem::path& folder,
                         const CalibrationOptions& options, CalibrationTextOptions& text,
                         int64_t usual) {
@@ -119,84 +63,157 @@ OpenedModel open_plain(const ModelConfig& model, const std::filesystem::path& fo
   return open_model(folder, open);
 }
 
-// All but the config; `record` is what the config says of the calibration.
-CalibratedModel calibrate_with(const Method& method, const std::filesystem::path& folder,
-                               const CalibrationOptions& options,
-                               const std::shared_ptr<ThreadPool>& pool, Progress* progress,
-                               nlohmann::ordered_json& record) {
-  const ModelConfig model = plain_config(folder);
-  CalibratedModel result;
-  std::set<std::string> modules = choose_modules(model, method, result.plain);
-  CalibrationTextOptions text;
-  const Sequences sequences = sequences_for(model, folder, options, text, method.seqlen);
+// Every Linear of a model as it was opened: mapped, so that they cost nothing.
+class OriginalWeights {
+ public:
+  explicit OriginalWeights(Model& model) : model_(model) {
+    model_.visit([this](const std::string& path, Linear& linear) {
+      weights_.emplace(path, linear.shared_weight());
+    });
+  }
 
-  OpenedModel opened = open_plain(model, folder, options, pool, progress);
-  result.calibration = method.run(opened, sequences, std::move(modules));
-  record = {{"calibration",
-             {{"texts", options.texts.filename().string()},
-              {"samples", sequences.size()},
-              {"seqlen", text.seqlen},
-              {"tokens", result.calibration.modules.front().tokens},
-              {"seed", text.seed}}}};
-  return result;
-}
+  // Lets go of what stands in their place in a block, and of their pages.
+  void restore(const std::string& prefix) {
+    model_.visit([&](const std::string& path, Linear& linear) {
+      if (!path.starts_with(prefix)) return;
+      linear.set_weight(weights_.at(path));
+      drop_pages(linear.weight().weight().as_dense().values);
+    });
+  }
 
-// The config, in which modules that stay plain are named.
-QuantizationConfig naming_plain(QuantizationConfig config, const CalibratedModel& result) {
-  std::vector<std::string> packed;
-  for (const CalibratedModule& module : result.calibration.modules) packed.push_back(module.name);
-  return leaving_plain(std::move(config), result.plain, packed);
-}
+ private:
+  Model& model_;
+  std::map<std::string, std::shared_ptr<const PreparedWeight>> weights_;
+};
 
 }  // namespace
 
-CalibratedModel calibrate_model(const std::filesystem::path& folder, const GptqConfig& config,
-                                const CalibrationOptions& options,
-                                const std::shared_ptr<ThreadPool>& pool, Progress* progress) {
-  const GptqScheme scheme(config);
-  Method method{
-      .scheme = scheme, .file = "a GPTQ file", .group_size = config.group_size, .seqlen = 2048};
-  method.fits = [&](int64_t rows, int64_t cols) { return fits_gptq(rows, cols, config.bits); };
-  method.run = [&](OpenedModel& opened, const Sequences& sequences, std::set<std::string> modules) {
-    GptqCalibrationOptions run;
-    run.modules = std::move(modules);
-    run.progress = progress;
-    run.grid_of_cols = [&](int64_t cols) { return scheme.grid_options(cols); };
-    run.solver.damp_percent = config.damp_percent;
-    run.solver.desc_act = config.desc_act;
-    run.solver.static_groups = config.static_groups;
-    run.solver.parity = options.parity;
-    run.solver.act_group_aware = config.act_group_aware && !config.desc_act;
-    return calibrate_gptq(*opened.model, *opened.backend, *pool, sequences, run);
-  };
-  GptqConfig described = config;
-  CalibratedModel result = calibrate_with(method, folder, options, pool, progress, described.meta);
-  if (options.parity) described.meta["calibration"]["parity"] = true;
-  result.config = naming_plain(std::move(described), result);
-  return result;
+// What a method has of its own.
+struct ModelCalibration::Method {
+  const Scheme& scheme;
+  const char* file;  // "a GPTQ file"
+  int64_t group_size;
+  int64_t seqlen;  // that of the method's own experiments
+  std::function<bool(int64_t rows, int64_t cols)> fits = {};
+  // What is wrong with a shape that fits in groups of this size, or nullptr.
+  std::function<const char*(int64_t rows, int64_t cols, int64_t group)> misfit = {};
+
+  void check_groups(const ModuleInfo& module) const {
+    const int64_t group = resolved_group_size(group_size, module.cols);
+    if (module.cols % group != 0) {
+      throw Error("group_size does not divide the columns")
+          .tensor(module.name + ".weight")
+          .expected(fmt::format("a divisor of {}, or -1", module.cols))
+          .got(fmt::format("{}", group));
+    }
+    if (!misfit) return;
+    if (const char* wanted = misfit(module.rows, module.cols, group)) {
+      throw Error("this matrix cannot be packed for the format")
+          .tensor(module.name + ".weight")
+          .expected(wanted)
+          .got(
+              fmt::format("{} in groups of {}", to_string(Shape{module.rows, module.cols}), group));
+    }
+  }
+};
+
+// Sorts the modules that the scheme converts into those that its files can hold and the others, and
+// draws the sequences. `record` is what the config says of the calibration.
+void ModelCalibration::prepare(const Method& method, nlohmann::ordered_json& record) {
+  const ModelConfig model = plain_config(folder_);
+  LoadOptions load;
+  load.quantize_with = &method.scheme;
+  load.skip_modules = method.scheme.skip_modules();
+  const WeightLoader recorder(load);
+  const std::unique_ptr<Model> structure = make_model(model, recorder);
+  for (int64_t i = 0; i < structure->block_count(); ++i) {
+    blocks_.push_back(structure->block_prefix(i));
+  }
+  for (const ModuleInfo& module : recorder.modules()) {
+    if (!module.quantizable) continue;
+    const bool fits = method.fits(module.rows, module.cols);
+    if (fits) method.check_groups(module);
+    (fits ? modules_ : plain_).push_back(module.name);
+  }
+  if (modules_.empty()) {
+    throw Error(fmt::format("the model has no module that {} can hold", method.file))
+        .expected("rows and columns that fill words of 32 bits");
+  }
+  CalibrationTextOptions text;
+  sequences_ = sequences_for(model, folder_, options_, text, method.seqlen);
+  size_t tokens = 0;
+  for (const std::vector<int32_t>& ids : sequences_) tokens += ids.size();
+  record = {{"calibration",
+             {{"texts", options_.texts.filename().string()},
+              {"samples", sequences_.size()},
+              {"seqlen", text.seqlen},
+              {"tokens", tokens},
+              {"seed", text.seed}}}};
 }
 
-CalibratedModel calibrate_model(const std::filesystem::path& folder, const AwqConfig& config,
-                                const CalibrationOptions& options,
-                                const std::shared_ptr<ThreadPool>& pool, Progress* progress) {
-  const AwqScheme scheme(config);
+ModelCalibration::ModelCalibration(std::filesystem::path folder, const GptqConfig& config,
+                                   CalibrationOptions options, std::shared_ptr<ThreadPool> pool)
+    : folder_(std::move(folder)), options_(std::move(options)), pool_(std::move(pool)) {
+  const auto scheme = std::make_shared<const GptqScheme>(config);
   Method method{
-      .scheme = scheme, .file = "an AWQ file", .group_size = config.group_size, .seqlen = 512};
-  method.fits = [&](int64_t rows, int64_t cols) { return scheme.fills_words(rows, cols); };
-  method.misfit = [&](int64_t rows, int64_t cols, int64_t group) {
-    return scheme.misfit_of_groups(rows, cols, group);
+      .scheme = *scheme, .file = "a GPTQ file", .group_size = config.group_size, .seqlen = 2048};
+  method.fits = [&](int64_t rows, int64_t cols) { return fits_gptq(rows, cols, config.bits); };
+  GptqConfig described = config;
+  prepare(method, described.meta);
+  if (options_.parity) described.meta["calibration"]["parity"] = true;
+  config_ = leaving_plain(std::move(described), plain_, modules_);
+  GptqCalibrationOptions run;
+  run.modules = {modules_.begin(), modules_.end()};
+  run.grid_of_cols = [scheme](int64_t cols) { return scheme->grid_options(cols); };
+  run.solver.damp_percent = config.damp_percent;
+  run.solver.desc_act = config.desc_act;
+  run.solver.static_groups = config.static_groups;
+  run.solver.parity = options_.parity;
+  run.solver.act_group_aware = config.act_group_aware && !config.desc_act;
+  method_ = [this, run](OpenedModel& opened, const CalibrationWork& work,
+                        const CalibrationSink& sink, Progress* progress) {
+    GptqCalibrationOptions now = run;
+    now.work = work;
+    now.progress = progress;
+    return calibrate_gptq(*opened.model, *opened.backend, *pool_, sequences_, now, sink);
   };
-  method.run = [&](OpenedModel& opened, const Sequences& sequences, std::set<std::string> modules) {
-    AwqCalibrationOptions run;
-    run.modules = std::move(modules);
-    run.progress = progress;
-    run.grid_of_cols = [&](int64_t cols) { return scheme.grid_options(cols); };
-    return calibrate_awq(*opened.model, *opened.backend, *pool, sequences, run);
+}
+
+ModelCalibration::ModelCalibration(std::filesystem::path folder, const AwqConfig& config,
+                                   CalibrationOptions options, std::shared_ptr<ThreadPool> pool)
+    : folder_(std::move(folder)), options_(std::move(options)), pool_(std::move(pool)) {
+  const auto scheme = std::make_shared<const AwqScheme>(config);
+  Method method{
+      .scheme = *scheme, .file = "an AWQ file", .group_size = config.group_size, .seqlen = 512};
+  method.fits = [&](int64_t rows, int64_t cols) { return scheme->fills_words(rows, cols); };
+  method.misfit = [&](int64_t rows, int64_t cols, int64_t group) {
+    return scheme->misfit_of_groups(rows, cols, group);
   };
   AwqConfig described = config;
-  CalibratedModel result = calibrate_with(method, folder, options, pool, progress, described.meta);
-  result.config = naming_plain(std::move(described), result);
-  return result;
+  prepare(method, described.meta);
+  config_ = leaving_plain(std::move(described), plain_, modules_);
+  AwqCalibrationOptions run;
+  run.modules = {modules_.begin(), modules_.end()};
+  run.grid_of_cols = [scheme](int64_t cols) { return scheme->grid_options(cols); };
+  method_ = [this, run](OpenedModel& opened, const CalibrationWork& work,
+                        const CalibrationSink& sink, Progress* progress) {
+    AwqCalibrationOptions now = run;
+    now.work = work;
+    now.progress = progress;
+    return calibrate_awq(*opened.model, *opened.backend, *pool_, sequences_, now, sink);
+  };
+}
+
+std::vector<CalibratedModule> ModelCalibration::run(const CalibrationWork& work,
+                                                    const CalibrationSink& sink,
+                                                    Progress* progress) {
+  OpenedModel opened = open_plain(ModelConfig::load(folder_), folder_, options_, pool_, progress);
+  OriginalWeights originals(*opened.model);
+  const CalibrationSink take = [&](int64_t block, Calibration&& calibration) {
+    sink(block, std::move(calibration));
+    originals.restore(blocks_[static_cast<size_t>(block)]);
+  };
+  return method_(opened, work, take, progress);
 }
 
 InputSquares measure_loss_sensitivity(const std::filesystem::path& folder,

@@ -4,7 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <limits>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,11 +27,30 @@ struct CalibratedModule {
   std::optional<double> ratio;         // AWQ: that the scales of its inputs were made with
 };
 
+// The facts of it under names for users, and back. The second throws Json's exceptions.
+nlohmann::ordered_json to_json(const CalibratedModule& module);
+CalibratedModule calibrated_module(const nlohmann::ordered_json& json);
+
+// Where a calibration keeps its hidden states.
+struct CalibrationWork {
+  // For files of its own, from which a job that was ended goes on; empty: none.
+  std::filesystem::path folder = {};
+  // Blocks before this one are not asked for again; they are done again where the folder does not
+  // have what they left.
+  int64_t first_block = 0;
+  int64_t max_memory = std::numeric_limits<int64_t>::max();  // bytes of hidden states beside files
+};
+
+// Of one block.
 struct Calibration {
   std::map<std::string, Weight> weights;  // by module
   // Plain tensors of the file that the method has changed, by name; in the dtype of the model.
   std::map<std::string, Tensor> tensors;
   std::vector<CalibratedModule> modules;  // in the order of the forward pass
 };
+
+// Takes what calibration gives of a block, before the next block is begun. In a job that goes on it
+// may be given blocks again.
+using CalibrationSink = std::function<void(int64_t block, Calibration&& calibration)>;
 
 }  // namespace nibble

@@ -29,25 +29,30 @@ class GptqRun {
  public:
   GptqRun(Model& model, Backend& backend, ThreadPool& pool,
           std::span<const std::vector<int32_t>> sequences, const GptqCalibrationOptions& options)
-      : model_(model), pool_(pool), options_(options), run_(model, backend, sequences) {
+      : model_(model),
+        pool_(pool),
+        options_(options),
+        run_(model, backend, sequences, options.work) {
     model_.visit([this](const std::string& path, Linear& linear) {
       if (!options_.modules.contains(path)) return;
       targets_.emplace(&linear.weight(), Target{path, &linear});
     });
   }
 
-  Calibration run() {
+  std::vector<CalibratedModule> run(const CalibrationSink& sink) {
     if (options_.progress) {
       options_.progress->begin("calibrating", static_cast<int64_t>(targets_.size()));
+      options_.progress->skip(std::ssize(run_.modules()));
     }
-    for (int64_t block = 0; block < model_.block_count(); ++block) {
+    while (!run_.is_done()) {
       StageRecorder recorder;
-      run_.observe_first(block, recorder);
-      for (const Stage& stage : recorder.stages) quantize(stage, block);
-      run_.advance(block);
+      run_.observe_first(recorder);
+      for (const Stage& stage : recorder.stages) quantize(stage);
+      if (!run_.is_last()) run_.advance();
+      run_.finish(std::exchange(result_, {}), sink);
     }
     if (options_.progress) options_.progress->end();
-    return std::move(result_);
+    return run_.modules();
   }
 
  private:
@@ -57,7 +62,7 @@ class GptqRun {
   };
 
   // Those of the stage that are wanted, with their inputs as the stages before have left them.
-  void quantize(const Stage& stage, int64_t block) {
+  void quantize(const Stage& stage) {
     std::optional<GptqFactor> factor;
     GptqSolverOptions solver = options_.solver;
     int64_t tokens = 0;
@@ -69,7 +74,7 @@ class GptqRun {
         if (!factor) {
           InputObserver observer(pool_);
           observer.watch(*stage.front());
-          run_.observe(block, observer);
+          run_.observe_until(*stage.front(), observer);
           const Hessian& inputs = observer.of(*stage.front());
           solver.grid = options_.grid_of_cols(inputs.cols());
           factor = factor_hessian(inputs, solver, pool_);
@@ -107,15 +112,16 @@ class GptqRun {
   BlockRun run_;
   std::map<const PreparedWeight*, Target> targets_;
   std::vector<std::pair<Linear*, std::shared_ptr<const PreparedWeight>>> replaced_;
-  Calibration result_;
+  Calibration result_;  // of the block at work
 };
 
 }  // namespace
 
-Calibration calibrate_gptq(Model& model, Backend& backend, ThreadPool& pool,
-                           std::span<const std::vector<int32_t>> sequences,
-                           const GptqCalibrationOptions& options) {
-  return GptqRun(model, backend, pool, sequences, options).run();
+std::vector<CalibratedModule> calibrate_gptq(Model& model, Backend& backend, ThreadPool& pool,
+                                             std::span<const std::vector<int32_t>> sequences,
+                                             const GptqCalibrationOptions& options,
+                                             const CalibrationSink& sink) {
+  return GptqRun(model, backend, pool, sequences, options).run(sink);
 }
 
 }  // namespace nibble

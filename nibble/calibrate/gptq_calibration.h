@@ -2,7 +2,7 @@
 //
 // GPTQ over a whole model: block by block, the inputs of each Linear are collected while the model
 // runs, its codes chosen, and what follows sees the outputs of the codes. Hessians exist for one
-// input at a time.
+// input at a time, and no block is kept when the next is begun.
 #pragma once
 
 #include <cstdint>
@@ -26,13 +26,16 @@ struct GptqCalibrationOptions {
   GptqSolverOptions solver;
   std::function<RtnOptions(int64_t cols)> grid_of_cols;
   std::set<std::string> modules;  // to quantize, by path; the others stay as they are
-  Progress* progress = nullptr;   // counts modules
+  CalibrationWork work = {};
+  Progress* progress = nullptr;  // counts modules
 };
 
-// Gives `model` the quantized weights, too: it runs as the quantized one does. Throws Error for
-// tokens out of the vocabulary and, naming the module, what solve_gptq() refuses.
-Calibration calibrate_gptq(Model& model, Backend& backend, ThreadPool& pool,
-                           std::span<const std::vector<int32_t>> sequences,
-                           const GptqCalibrationOptions& options);
+// Gives `model` the quantized weights of a block before `sink` has them: it runs as the quantized
+// one does. What `sink` does to weights of the block changes nothing here. Throws Error for tokens
+// out of the vocabulary and, naming the module, what solve_gptq() refuses.
+std::vector<CalibratedModule> calibrate_gptq(Model& model, Backend& backend, ThreadPool& pool,
+                                             std::span<const std::vector<int32_t>> sequences,
+                                             const GptqCalibrationOptions& options,
+                                             const CalibrationSink& sink);
 
 }  // namespace nibble

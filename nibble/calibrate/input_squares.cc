@@ -63,11 +63,11 @@ InputSquares measure_input_squares(const Model& model, Backend& backend,
                                    std::span<const std::vector<int32_t>> sequences,
                                    Progress* progress) {
   SquaresObserver observer(model);
-  BlockRun run(model, backend, sequences);
+  BlockRun run(model, backend, sequences, {});
   if (progress) progress->begin("calibrating", model.block_count());
-  for (int64_t block = 0; block < model.block_count(); ++block) {
-    run.advance(block, &observer);
-    if (progress) progress->advance(1, "block " + std::to_string(block));
+  for (; !run.is_done(); run.finish()) {
+    run.advance(&observer);
+    if (progress) progress->advance(1, "block " + std::to_string(run.block()));
   }
   run.observe_head(observer);
   if (progress) progress->end();

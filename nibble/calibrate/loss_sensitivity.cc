@@ -66,54 +66,54 @@ class SensitivityRun {
         squares_(squares),
         options_(options),
         sequences_(cut(sequences, options)),
-        run_(model, backend, sequences_) {}
+        run_(model, backend, sequences_, {}) {}
 
   InputSquares run() {
     if (options_.progress) {
       options_.progress->begin("disturbing", static_cast<int64_t>(squares_.size()));
     }
-    for (size_t s = 0; s < sequences_.size(); ++s) exact_.push_back(run_.logits_from(0, s));
-    for (int64_t block = 0; block < model_.block_count(); ++block) {
+    for (size_t s = 0; s < sequences_.size(); ++s) exact_.push_back(run_.logits(s));
+    for (; !run_.is_done(); run_.finish()) {
       BlockRecorder recorder;
-      run_.observe_first(block, recorder);
-      disturb_all(recorder.seen, block);
-      run_.advance(block);
+      run_.observe_first(recorder);
+      disturb_all(recorder.seen);
+      run_.advance();
     }
     BlockRecorder recorder;
     run_.observe_head(recorder);
-    disturb_all(recorder.seen, model_.block_count());
+    disturb_all(recorder.seen);
     if (options_.progress) options_.progress->end();
     return std::move(result_);
   }
 
  private:
-  void disturb_all(const std::set<const PreparedWeight*>& weights, int64_t block) {
+  void disturb_all(const std::set<const PreparedWeight*>& weights) {
     model_.visit([&](const std::string& path, Linear& linear) {
       if (!weights.contains(&linear.weight()) || !squares_.contains(path)) return;
-      disturb(path, linear, block);
+      disturb(path, linear);
       if (options_.progress) options_.progress->advance(1, path);
     });
   }
 
-  void disturb(const std::string& path, Linear& linear, int64_t block) {
+  void disturb(const std::string& path, Linear& linear) {
     const std::shared_ptr<const PreparedWeight> own = linear.shared_weight();
     const Tensor& dense = own->weight().as_dense().values;
     Weight packed = disturbance_.quantize(dense, pool_);
     std::vector<double> weighed = squares_.at(path);
     const double error = weight_error(packed, dense, weighed, pool_);
     linear.set_weight(backend_.prepare(std::move(packed)));
-    const double factor = error > 0 ? divergence(block) / error : 0.0;
+    const double factor = error > 0 ? divergence() / error : 0.0;
     linear.set_weight(own);
     for (double& square : weighed) square *= factor;
     result_.emplace(path, std::move(weighed));
   }
 
   // Nats a token, from the model as it is to the disturbed one.
-  double divergence(int64_t block) {
+  double divergence() {
     double sum = 0;
     int64_t tokens = 0;
     for (size_t s = 0; s < sequences_.size(); ++s) {
-      const Tensor disturbed = run_.logits_from(block, s);
+      const Tensor disturbed = run_.logits(s);
       const int64_t vocab = disturbed.dim(1);
       std::vector<double> rows(static_cast<size_t>(disturbed.dim(0)));
       pool_.parallel_for(disturbed.dim(0), 1, [&](int64_t begin, int64_t end) {

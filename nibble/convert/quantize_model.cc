@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,67 +24,156 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-// Those that are to be quantized, by the name of the weight; the report counts all of them.
-std::map<std::string, ModuleInfo> choose_modules(const std::vector<ModuleInfo>& modules,
-                                                 const Scheme& scheme, const ChosenCodes* chosen,
-                                                 const ModuleSchemes* by_module,
-                                                 ConversionReport& report) {
-  std::map<std::string, ModuleInfo> to_quantize;
-  for (const ModuleInfo& module : modules) {
-    if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
-    bool converts = module.quantizable && (!chosen || chosen->weights.contains(module.name)) &&
-                    (!by_module || by_module->contains(module.name));
-    const std::optional<std::string> wanted =
-        converts && !chosen && !by_module ? scheme.misfit(module.rows, module.cols) : std::nullopt;
-    if (wanted) {
-      if (report.misfits.empty()) {
-        report.misfit =
-            fmt::format("{} {}, {} asks for {}", module.name,
-                        to_string(Shape{module.rows, module.cols}), scheme.name(), *wanted);
+// The tensors of a model on their way to a quantized one.
+class QuantizeJob {
+ public:
+  // `plain`: the dtype of the model's config; `by_module`: null where `scheme` is that of all.
+  QuantizeJob(Conversion& conversion, const ModelSource& source, const Scheme& scheme,
+              const ModuleSchemes* by_module, DType plain)
+      : conversion_(conversion),
+        source_(source),
+        checkpoint_(source.checkpoint),
+        scheme_(scheme),
+        by_module_(by_module),
+        plain_(plain) {}
+
+  // Counts into the report. `chosen`: the modules that have codes; null: all that can. Throws Error
+  // when no module is left.
+  void choose_modules(const std::vector<ModuleInfo>& modules, const std::set<std::string>* chosen) {
+    ConversionReport& report = conversion_.report();
+    for (const ModuleInfo& module : modules) {
+      if (module.kind != ModuleInfo::Kind::kLinear || !module.tied_to.empty()) continue;
+      bool converts = module.quantizable && (!chosen || chosen->contains(module.name)) &&
+                      (!by_module_ || by_module_->contains(module.name));
+      const std::optional<std::string> wanted = converts && !chosen && !by_module_
+                                                    ? scheme_.misfit(module.rows, module.cols)
+                                                    : std::nullopt;
+      if (wanted) {
+        if (report.misfits.empty()) {
+          report.misfit =
+              fmt::format("{} {}, {} asks for {}", module.name,
+                          to_string(Shape{module.rows, module.cols}), scheme_.name(), *wanted);
+        }
+        report.misfits.push_back(module.name);
+        converts = false;
       }
-      report.misfits.push_back(module.name);
-      converts = false;
+      if (converts) to_quantize_.emplace(module.name + ".weight", module.name);
+      ++(converts ? report.modules_converted : report.modules_kept);
     }
-    if (converts) to_quantize.emplace(module.name + ".weight", module);
-    ++(converts ? report.modules_converted : report.modules_kept);
+    if (to_quantize_.empty() && !report.misfits.empty()) {
+      throw Error(fmt::format("the model has no module that files of {} can hold", scheme_.name()))
+          .got(report.misfit);
+    }
   }
-  if (to_quantize.empty() && !report.misfits.empty()) {
-    throw Error(fmt::format("the model has no module that files of {} can hold", scheme.name()))
-        .got(report.misfit);
-  }
-  return to_quantize;
-}
 
-// The config, in which modules that stay plain for their shape are named.
-Json config_of(const Scheme& scheme, const std::map<std::string, ModuleInfo>& quantized,
-               const std::vector<std::string>& misfits) {
-  Json config = scheme.config_json();
-  if (misfits.empty()) return config;
-  std::vector<std::string> packed;
-  for (const auto& [tensor, module] : quantized) packed.push_back(module.name);
-  return to_json(leaving_plain(read_quantization_config(config, ""), misfits, packed));
-}
-
-Tensor plain_tensor(const Checkpoint& checkpoint, const std::string& name,
-                    const ChosenCodes* chosen) {
-  if (chosen) {
-    const auto found = chosen->tensors.find(name);
-    if (found != chosen->tensors.end()) return found->second;
+  // The config, in which modules that stay plain for their shape are named.
+  Json quantization_config() const {
+    const std::vector<std::string>& misfits = conversion_.report().misfits;
+    Json config = scheme_.config_json();
+    if (misfits.empty()) return config;
+    std::vector<std::string> packed;
+    for (const auto& [tensor, module] : to_quantize_) packed.push_back(module);
+    return to_json(leaving_plain(read_quantization_config(config, ""), misfits, packed));
   }
-  return checkpoint.tensor(name);
-}
+
+  // What becomes of the tensor `name`; `chosen`: of its block.
+  void write(const std::string& name, const ChosenCodes* chosen = nullptr) {
+    conversion_.step(name, checkpoint_.info(name).nbytes, [&] {
+      const auto found = to_quantize_.find(name);
+      if (found == to_quantize_.end()) {
+        write_plain(name, chosen);
+      } else {
+        write_packed(name, found->second, chosen);
+      }
+    });
+  }
+
+  void write_blocks(const CodeChoice& choice) {
+    const std::vector<std::string>& names = checkpoint_.names();
+    const auto in_block = [](const std::string& name, const std::string& block) {
+      return name.starts_with(block);
+    };
+    for (const std::string& name : names) {
+      const bool later = std::ranges::any_of(
+          choice.blocks, [&](const std::string& block) { return in_block(name, block); });
+      if (!later) write(name);
+    }
+    int64_t done = 0;  // blocks of which all is written
+    const auto is_done = [&](const std::string& block) {
+      return std::ranges::all_of(names, [&](const std::string& name) {
+        return !in_block(name, block) || conversion_.writer().is_done(name);
+      });
+    };
+    while (done < std::ssize(choice.blocks) && is_done(choice.blocks[static_cast<size_t>(done)])) {
+      ++done;
+    }
+    const CodeChoice::Take take = [&](int64_t block, const ChosenCodes& codes) {
+      for (const std::string& name : names) {
+        if (in_block(name, choice.blocks.at(static_cast<size_t>(block)))) write(name, &codes);
+      }
+    };
+    try {
+      choice.run(conversion_.writer().work_folder(), done, take);
+    } catch (const Interrupted&) {
+      conversion_.writer().suspend();
+      throw;
+    }
+  }
+
+ private:
+  void write_plain(const std::string& name, const ChosenCodes* chosen) {
+    if (source_.repeated.contains(name)) return;
+    const auto changed = [&] { return chosen->tensors.find(name); };
+    const bool is_changed = chosen && changed() != chosen->tensors.end();
+    const Tensor tensor = is_changed ? changed()->second : checkpoint_.tensor(name);
+    conversion_.write_cast(name, tensor, dtype_beside_quantized(name, tensor.dtype(), plain_));
+  }
+
+  void write_packed(const std::string& name, const std::string& module, const ChosenCodes* chosen) {
+    const Scheme& scheme = by_module_ ? *by_module_->at(module) : scheme_;
+    for (const NamedTensor& part :
+         scheme.save(chosen ? chosen->weights.at(module) : quantized(name, scheme), module)) {
+      conversion_.write(part.name, part.tensor);
+    }
+  }
+
+  Weight quantized(const std::string& name, const Scheme& scheme) {
+    const Tensor stored = checkpoint_.tensor(name);
+    prefetch_pages(stored);
+    const Tensor dense =
+        is_float(stored.dtype()) ? to_dtype(stored, dtype_before_quantization(plain_)) : stored;
+    try {
+      Weight packed = scheme.quantize(dense, conversion_.pool());
+      drop_pages(stored);
+      return packed;
+    } catch (Error& error) {
+      throw error.file(checkpoint_.file_of(name)).tensor(name);
+    }
+  }
+
+  Conversion& conversion_;
+  const ModelSource& source_;
+  const Checkpoint& checkpoint_;
+  const Scheme& scheme_;
+  const ModuleSchemes* by_module_;
+  DType plain_;
+  std::map<std::string, std::string> to_quantize_;  // modules by the name of the weight
+};
 
 }  // namespace
 
 ConversionReport quantize_model(const fs::path& source_folder, const fs::path& destination,
                                 const Scheme& scheme, ThreadPool& pool,
                                 CheckpointWriterOptions writer_options, Progress* progress,
-                                const ChosenCodes* chosen, const ModuleSchemes* by_module) {
-  JobDescription job = {{"command", "quantize"}, {"scheme", scheme.config_json().dump()}};
+                                const CodeChoice* choice, const ModuleSchemes* by_module) {
+  JobDescription description = {{"command", "quantize"}, {"scheme", scheme.config_json().dump()}};
   if (by_module) {
-    for (const auto& [name, own] : *by_module) job["scheme of " + name] = own->config_json().dump();
+    for (const auto& [name, own] : *by_module) {
+      description["scheme of " + name] = own->config_json().dump();
+    }
   }
-  Conversion conversion(destination, std::move(job), pool, std::move(writer_options), progress);
+  Conversion conversion(destination, std::move(description), pool, std::move(writer_options),
+                        choice ? nullptr : progress);
   ModelSource source(source_folder);
   const Checkpoint& checkpoint = source.checkpoint;
   source.require_plain();
@@ -93,39 +184,19 @@ ConversionReport quantize_model(const fs::path& source_folder, const fs::path& d
   options.skip_modules = scheme.skip_modules();
   const std::vector<ModuleInfo> modules = modules_of(source.config, options);
   check_matrices(checkpoint, modules);
-  const std::map<std::string, ModuleInfo> to_quantize =
-      choose_modules(modules, scheme, chosen, by_module, conversion.report());
-  const Json quantization = config_of(scheme, to_quantize, conversion.report().misfits);
+  QuantizeJob job(conversion, source, scheme, by_module, plain);
+  std::set<std::string> chosen;
+  if (choice) chosen = {choice->modules.begin(), choice->modules.end()};
+  job.choose_modules(modules, choice ? &chosen : nullptr);
+  const Json quantization = job.quantization_config();
 
   conversion.describe_source(checkpoint);
-  if (chosen) conversion.describe_file(chosen->texts);
+  if (choice) conversion.describe_file(choice->texts);
   conversion.start("quantizing", checkpoint.total_bytes());
-  for (const std::string& name : checkpoint.names()) {
-    conversion.step(name, checkpoint.info(name).nbytes, [&] {
-      const auto found = to_quantize.find(name);
-      if (found == to_quantize.end()) {
-        if (source.repeated.contains(name)) return;
-        const Tensor tensor = plain_tensor(checkpoint, name, chosen);
-        conversion.write_cast(name, tensor, dtype_beside_quantized(name, tensor.dtype(), plain));
-        return;
-      }
-      const Tensor stored = checkpoint.tensor(name);
-      prefetch_pages(stored);
-      const Tensor dense =
-          is_float(stored.dtype()) ? to_dtype(stored, dtype_before_quantization(plain)) : stored;
-      const std::string& module = found->second.name;
-      const Scheme& own = by_module ? *by_module->at(module) : scheme;
-      Weight packed;
-      try {
-        packed = chosen ? chosen->weights.at(module) : own.quantize(dense, pool);
-      } catch (Error& error) {
-        throw error.file(checkpoint.file_of(name)).tensor(name);
-      }
-      drop_pages(stored);
-      for (const NamedTensor& part : own.save(packed, module)) {
-        conversion.write(part.name, part.tensor);
-      }
-    });
+  if (choice) {
+    job.write_blocks(*choice);
+  } else {
+    for (const std::string& name : checkpoint.names()) job.write(name);
   }
   Json& config = source.config_json;
   if (!dtype_in_config(config, source.config_file())) set_dtype_in_config(config, plain);

@@ -58,6 +58,10 @@ void require_writable_destination(const fs::path& destination,
         .hint("choose another, or allow overwriting (--overwrite)");
   }
   if (!has_unfinished_work(destination)) {
+    // Of a process that was killed while it removed its work.
+    for (const fs::path& folder : StagedFolder::abandoned(destination)) {
+      StagedFolder::discard(folder);
+    }
     throw Error("destination is not empty, and there is no unfinished work to resume")
         .file(destination)
         .hint("it may be finished: --overwrite makes it anew");
@@ -119,6 +123,8 @@ class CheckpointWriter::Impl {
     if (committing_) return;
     record({.kind = JournalEvent::Kind::kStep, .name = step});
   }
+
+  fs::path work_folder() const { return staging_->work_path(); }
 
   void suspend() {
     if (journal_) staging_->keep();
@@ -317,6 +323,8 @@ bool CheckpointWriter::is_done(const std::string& step) const { return impl_->is
 void CheckpointWriter::mark_done(const std::string& step) {
   impl_->guarded([&] { impl_->mark_done(step); });
 }
+
+fs::path CheckpointWriter::work_folder() const { return impl_->work_folder(); }
 
 void CheckpointWriter::suspend() { impl_->suspend(); }
 

@@ -45,7 +45,8 @@ struct CheckpointWriterOptions {
 };
 
 // For the start of a long job: throws Error when `destination` is a file, or is a folder that is
-// not empty, `overwrite` is false and there is nothing to resume.
+// not empty, `overwrite` is false and there is nothing to resume; with `resume` what
+// finished work has left beside it goes first.
 void require_writable_destination(const std::filesystem::path& destination,
                                   const CheckpointWriterOptions& options);
 
@@ -74,6 +75,10 @@ class CheckpointWriter {
   // before, and was done so in the work that is resumed when is_done() says true.
   bool is_done(const std::string& step) const;
   void mark_done(const std::string& step);
+
+  // A folder for files of the job's own, which a writer that resumes it finds there. Whoever needs
+  // it creates it; it goes with the unfinished work.
+  std::filesystem::path work_folder() const;
 
   // Leaves what is complete for a later writer to resume.
   void suspend();

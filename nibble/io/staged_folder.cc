@@ -186,7 +186,10 @@ void StagedFolder::create_staging() {
 void StagedFolder::clean_up() noexcept {
   std::error_code ignored;
   if (!staging_.empty()) {
-    fs::remove_all(built_, ignored);  // the journal, which tells about them, after the files
+    // The journal, which tells about them, after the files.
+    fs::remove_all(built_, ignored);
+    fs::remove_all(work_path(), ignored);
+    fs::remove_all(replaced_, ignored);
     fs::remove_all(staging_, ignored);
   }
   // Only those still empty: someone else may have put something there meanwhile.

@@ -43,6 +43,10 @@ class StagedFolder {
     return abandoned / "journal";
   }
 
+  // Beside them, for the job's own files, which go when all is in place. Whoever needs it creates
+  // it.
+  std::filesystem::path work_path() const { return staging_ / "work"; }
+
   // Of the folder at path(), for good: with it a successor can ask whether that is the destination.
   std::string identity() const;
   bool is_in_place(const std::string& identity) const;

@@ -16,8 +16,6 @@ constexpr const char* kTable = "model.embed_tokens";
 constexpr const char* kInputNorm = "input_layernorm";
 constexpr const char* kPostAttentionNorm = "post_attention_layernorm";
 
-std::string block_prefix(int64_t index) { return fmt::format("model.layers.{}.", index); }
-
 }  // namespace
 
 LlamaModel::LlamaModel(ModelConfig model_config, const WeightLoader& loader)
@@ -67,6 +65,10 @@ void LlamaModel::make_head(const WeightLoader& loader) {
   }
 }
 
+std::string LlamaModel::block_prefix(int64_t index) const {
+  return fmt::format("model.layers.{}.", index);
+}
+
 Tensor LlamaModel::embed(Context& ctx, const TokenBatch& batch) const {
   return embedding_.forward(ctx, Tensor::from(batch.ids, {batch.tokens()}));
 }
@@ -92,7 +94,7 @@ Tensor LlamaModel::head(Context& ctx, const Tensor& hidden) const {
 template <typename Self, typename F>
 void LlamaModel::visit_linears(Self& self, const F& f) {
   for (size_t i = 0; i < self.blocks_.size(); ++i) {
-    const std::string prefix = block_prefix(static_cast<int64_t>(i));
+    const std::string prefix = self.block_prefix(static_cast<int64_t>(i));
     const auto with = [&](const char* part) {
       return [&f, path = prefix + part](const char* name, auto& linear) {
         f(path + '.' + name, linear);

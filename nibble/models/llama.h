@@ -21,6 +21,7 @@ class LlamaModel final : public Model {
   LlamaModel(ModelConfig config, const WeightLoader& loader);
 
   int64_t block_count() const override { return static_cast<int64_t>(blocks_.size()); }
+  std::string block_prefix(int64_t index) const override;
   Tensor embed(Context& ctx, const TokenBatch& batch) const override;
   Tensor block(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
                KvCache& cache) const override;

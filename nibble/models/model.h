@@ -45,6 +45,8 @@ class Model {
   void set_kv_cache_dtype(DType dtype);
 
   virtual int64_t block_count() const = 0;
+  // What the names of a block's modules and tensors begin with: "model.layers.0."
+  virtual std::string block_prefix(int64_t index) const = 0;
   virtual Tensor embed(Context& ctx, const TokenBatch& batch) const = 0;
   virtual Tensor block(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
                        KvCache& cache) const = 0;

@@ -10,6 +10,7 @@
 #include "nibble/convert/quantize_model.h"
 #include "nibble/models/open_model.h"
 #include "nibble/quant/awq.h"
+#include "tests/calibrate/collect.h"
 #include "tests/generate/tiny_model.h"
 #include "tests/testing/message_of.h"
 
@@ -42,7 +43,9 @@ class AwqCalibrationTest : public ::testing::Test {
     std::as_const(*opened.model).visit([&](const std::string& path, const Linear&) {
       if (path != "lm_head" && wanted(path)) options.modules.insert(path);
     });
-    return calibrate_awq(*opened.model, *opened.backend, *opened.pool, sequences_, options);
+    return testing::collect([&](const CalibrationSink& sink) {
+      calibrate_awq(*opened.model, *opened.backend, *opened.pool, sequences_, options, sink);
+    });
   }
   Calibration calibrate(OpenedModel& opened) const {
     return calibrate(opened, [](const std::string&) { return true; });
@@ -82,8 +85,12 @@ TEST_F(AwqCalibrationTest, TheFolderRunsAsTheModelThatWasCalibrated) {
   EXPECT_TRUE(result.tensors.contains("model.layers.0.self_attn.v_proj.weight"));
   EXPECT_TRUE(result.tensors.contains("model.layers.1.mlp.up_proj.weight"));
   EXPECT_EQ(result.tensors.size(), 6u);  // and two norms of both blocks
-  const ChosenCodes chosen{result.weights, result.tensors, model_ / "config.json"};
-  quantize_model(model_, written_, AwqScheme(config_), *opened.pool, {}, nullptr, &chosen);
+  CodeChoice choice{model_ / "config.json", {}, {"model."}, {}};
+  for (const auto& [module, weight] : result.weights) choice.modules.push_back(module);
+  choice.run = [&](const auto&, int64_t, const auto& take) {
+    take(0, {result.weights, result.tensors});
+  };
+  quantize_model(model_, written_, AwqScheme(config_), *opened.pool, {}, nullptr, &choice);
   OpenedModel again = open(written_);
   EXPECT_EQ(logits(opened), logits(again));
   EXPECT_NE(logits(opened), original);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
+#include <vector>
 
 #include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
@@ -13,12 +14,14 @@
 #include "nibble/calibrate/gptq_calibration.h"
 #include "nibble/models/open_model.h"
 #include "nibble/quant/gptq.h"
+#include "tests/calibrate/collect.h"
 #include "tests/generate/tiny_model.h"
 #include "tests/testing/message_of.h"
 
 namespace nibble {
 namespace {
 
+using testing::collect;
 using testing::message_of;
 
 class CalibrateModelTest : public ::testing::Test {
@@ -41,13 +44,21 @@ class CalibrateModelTest : public ::testing::Test {
     awq_.group_size = 32;
   }
 
-  CalibratedModel calibrate(int threads = 2) {
-    return calibrate_model(model_, config_, options_, std::make_shared<ThreadPool>(threads));
+  struct Calibrated {
+    QuantizationConfig config;
+    std::vector<std::string> plain;
+    Calibration calibration;
+  };
+
+  template <typename Config>
+  Calibrated calibrate_with(const Config& config, int threads = 2) {
+    ModelCalibration job(model_, config, options_, std::make_shared<ThreadPool>(threads));
+    return {job.config(), job.plain(),
+            collect([&](const CalibrationSink& sink) { job.run({}, sink); })};
   }
 
-  CalibratedModel calibrate_awq_model() {
-    return calibrate_model(model_, awq_, options_, std::make_shared<ThreadPool>(2));
-  }
+  Calibrated calibrate(int threads = 2) { return calibrate_with(config_, threads); }
+  Calibrated calibrate_awq_model() { return calibrate_with(awq_); }
 
   testing::ScratchFolder folder_;
   const std::filesystem::path model_ = folder_ / "model";
@@ -57,7 +68,7 @@ class CalibrateModelTest : public ::testing::Test {
 };
 
 TEST_F(CalibrateModelTest, ChoosesCodesOfAllLinearsOfAllBlocksInTheirOrder) {
-  const CalibratedModel result = calibrate();
+  const Calibrated result = calibrate();
   ASSERT_EQ(result.calibration.modules.size(), 14u);
   EXPECT_EQ(result.calibration.modules.front().name, "model.layers.0.self_attn.q_proj");
   EXPECT_EQ(result.calibration.modules.back().name, "model.layers.1.mlp.down_proj");
@@ -74,8 +85,69 @@ TEST_F(CalibrateModelTest, ChoosesCodesOfAllLinearsOfAllBlocksInTheirOrder) {
   }
 }
 
+TEST_F(CalibrateModelTest, GivesBlockAfterBlockAsTheyAreDone) {
+  ModelCalibration job(model_, awq_, options_, std::make_shared<ThreadPool>(2));
+  EXPECT_EQ(job.blocks(), (std::vector<std::string>{"model.layers.0.", "model.layers.1."}));
+  std::vector<int64_t> blocks;
+  const std::vector<CalibratedModule> modules = job.run({}, [&](int64_t block, Calibration&& done) {
+    blocks.push_back(block);
+    EXPECT_EQ(done.weights.size(), 7u);
+    EXPECT_EQ(done.tensors.size(), 2u);
+    for (const auto& [name, weight] : done.weights) {
+      EXPECT_TRUE(name.starts_with(job.blocks()[static_cast<size_t>(block)])) << name;
+    }
+  });
+  EXPECT_EQ(blocks, (std::vector<int64_t>{0, 1}));
+  ASSERT_EQ(modules.size(), 14u);
+  for (size_t i = 0; i < modules.size(); ++i) EXPECT_EQ(modules[i].name, job.modules()[i]);
+}
+
+TEST_F(CalibrateModelTest, GoesOnWithTheBlockThatWasNotTaken) {
+  const auto check = [&](const auto& config) {
+    const Calibrated whole = calibrate_with(config);
+    const CalibrationWork work{folder_ / "work", 0, /*max_memory=*/0};
+    ModelCalibration job(model_, config, options_, std::make_shared<ThreadPool>(2));
+    const auto fails = [&](int64_t block, Calibration&&) {
+      if (block == 1) throw Error("the disk is full");
+    };
+    EXPECT_EQ(message_of([&] { job.run(work, fails); }), "the disk is full");
+
+    std::vector<int64_t> blocks;
+    std::vector<CalibratedModule> modules;
+    const Calibration rest = collect([&](const CalibrationSink& sink) {
+      const CalibrationSink counted = [&](int64_t block, Calibration&& done) {
+        blocks.push_back(block);
+        sink(block, std::move(done));
+      };
+      modules = job.run({work.folder, 1}, counted);
+    });
+    EXPECT_EQ(blocks, (std::vector<int64_t>{1}));
+    EXPECT_EQ(rest.weights.size(), 7u);
+    for (const auto& [name, weight] : rest.weights) {
+      const AffineGroup& a = weight.as_affine_group();
+      const AffineGroup& b = whole.calibration.weights.at(name).as_affine_group();
+      EXPECT_TRUE(std::ranges::equal(a.codes.bytes(), b.codes.bytes())) << name;
+    }
+    ASSERT_EQ(modules.size(), 14u);
+    for (size_t i = 0; i < modules.size(); ++i) {
+      EXPECT_EQ(to_json(modules[i]), to_json(whole.calibration.modules[i]));
+    }
+
+    // All is taken: what is said of modules is left.
+    EXPECT_EQ(job.run({work.folder, 2}, fails).size(), 14u);
+    // A folder that has nothing: blocks are done again.
+    blocks.clear();
+    job.run({folder_ / "other", 1}, [&](int64_t block, Calibration&&) { blocks.push_back(block); });
+    EXPECT_EQ(blocks, (std::vector<int64_t>{0, 1}));
+    std::filesystem::remove_all(folder_ / "work");
+    std::filesystem::remove_all(folder_ / "other");
+  };
+  check(config_);
+  check(awq_);
+}
+
 TEST_F(CalibrateModelTest, CodesDoNotDependOnTheNumberOfThreads) {
-  const CalibratedModel one = calibrate(1), three = calibrate(3);
+  const Calibrated one = calibrate(1), three = calibrate(3);
   for (const auto& [name, weight] : one.calibration.weights) {
     const AffineGroup& a = weight.as_affine_group();
     const AffineGroup& b = three.calibration.weights.at(name).as_affine_group();
@@ -89,7 +161,7 @@ TEST_F(CalibrateModelTest, ModulesThatFillNoWordsStayPlainAndAreNamed) {
   model.intermediate = 100;
   std::filesystem::remove_all(model_);
   model.write(model_);
-  const CalibratedModel result = calibrate();
+  const Calibrated result = calibrate();
   EXPECT_EQ(result.plain.size(), 6u);
   EXPECT_EQ(result.calibration.modules.size(), 8u);
   const std::vector<std::vector<std::string>> named = {
@@ -98,7 +170,7 @@ TEST_F(CalibrateModelTest, ModulesThatFillNoWordsStayPlainAndAreNamed) {
 }
 
 TEST_F(CalibrateModelTest, AwqQuantizesWhatItsFilesHoldAndNamesTheRest) {
-  const CalibratedModel all = calibrate_awq_model();
+  const Calibrated all = calibrate_awq_model();
   EXPECT_EQ(all.calibration.weights.size(), 14u);
   EXPECT_EQ(all.calibration.tensors.size(), 4u);  // the norms
   const AwqConfig& config = std::get<AwqConfig>(all.config);
@@ -111,7 +183,7 @@ TEST_F(CalibrateModelTest, AwqQuantizesWhatItsFilesHoldAndNamesTheRest) {
   std::filesystem::remove_all(model_);
   model.write(model_);
   awq_.modules_to_not_convert = {{"k_proj"}};
-  const CalibratedModel some = calibrate_awq_model();
+  const Calibrated some = calibrate_awq_model();
   EXPECT_EQ(some.calibration.weights.size(), 6u);
   EXPECT_EQ(some.plain.size(), 6u);
   const std::vector<std::string> kept = {"k_proj", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"};
@@ -140,8 +212,9 @@ TEST_F(CalibrateModelTest, TheModelRunsOnWithTheChosenCodes) {
   options.modules = {"model.layers.0.self_attn.k_proj"};
   options.grid_of_cols = [this](int64_t cols) { return GptqScheme(config_).grid_options(cols); };
   const std::vector<std::vector<int32_t>> sequences = {{5, 20, 31, 8, 44}, {9, 9, 70}};
-  const Calibration result =
-      calibrate_gptq(*opened.model, *opened.backend, pool, sequences, options);
+  const Calibration result = collect([&](const CalibrationSink& sink) {
+    calibrate_gptq(*opened.model, *opened.backend, pool, sequences, options, sink);
+  });
   ASSERT_EQ(result.modules.size(), 1u);
   EXPECT_EQ(result.modules[0].tokens, 8);
   std::as_const(*opened.model).visit([&](const std::string& path, const Linear& linear) {

@@ -31,17 +31,16 @@ class InputSquaresTest : public ::testing::Test {
 };
 
 TEST_F(InputSquaresTest, AreTheDiagonalsOfTheHessians) {
-  const InputSquares squares = measure_input_squares(*opened_.model, *opened_.backend, sequences());
-  BlockRun run(*opened_.model, *opened_.backend, sequences());
+  const std::vector<std::vector<int32_t>> texts = sequences();
+  const InputSquares squares = measure_input_squares(*opened_.model, *opened_.backend, texts);
+  BlockRun run(*opened_.model, *opened_.backend, texts, {});
   InputObserver hessians(*opened_.pool);
   std::map<std::string, const PreparedWeight*> weights;
   std::as_const(*opened_.model).visit([&](const std::string& path, const Linear& linear) {
     weights.emplace(path, &linear.weight());
     hessians.watch(linear.weight());
   });
-  for (int64_t block = 0; block < opened_.model->block_count(); ++block) {
-    run.advance(block, &hessians);
-  }
+  for (; !run.is_done(); run.finish()) run.advance(&hessians);
   run.observe_head(hessians);
   ASSERT_EQ(squares.size(), 15u);  // two blocks of seven and the head
   for (const auto& [path, weight] : weights) {

@@ -28,10 +28,13 @@
 #include "nibble/quant/precision_allocation.h"
 #include "nibble/quant/registry.h"
 #include "nibble/text/tokenizer.h"
+#include "tests/calibrate/collect.h"
 #include "tests/testing/paths.h"
 
 namespace nibble {
 namespace {
+
+using testing::collect;
 
 class StoriesTest : public ::testing::Test {
  protected:
@@ -122,8 +125,9 @@ class StoriesTest : public ::testing::Test {
       options.solver.desc_act = desc_act;
       options.grid_of_cols = [&](int64_t cols) { return rounding.grid_options(cols); };
       options.modules = linears_of_blocks();
-      const Calibration result =
-          calibrate_gptq(*opened_.model, *opened_.backend, *opened_.pool, seen_, options);
+      const Calibration result = collect([&](const CalibrationSink& sink) {
+        calibrate_gptq(*opened_.model, *opened_.backend, *opened_.pool, seen_, options, sink);
+      });
       EXPECT_EQ(result.weights.size(), 35u);  // 5 blocks of 7
       EXPECT_EQ(result.modules.size(), 35u);
     });
@@ -139,8 +143,9 @@ class StoriesTest : public ::testing::Test {
       AwqCalibrationOptions options;
       options.grid_of_cols = [&](int64_t cols) { return rounding.grid_options(cols); };
       options.modules = linears_of_blocks();
-      const Calibration result =
-          calibrate_awq(*opened_.model, *opened_.backend, *opened_.pool, seen_, options);
+      const Calibration result = collect([&](const CalibrationSink& sink) {
+        calibrate_awq(*opened_.model, *opened_.backend, *opened_.pool, seen_, options, sink);
+      });
       EXPECT_EQ(result.weights.size(), 35u);
       // Of single modules it may be more: q, k and v share their scales.
       double loss = 0, rounded = 0;

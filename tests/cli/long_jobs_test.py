@@ -6,6 +6,7 @@ with little memory.
 Usage: long_jobs_test.py PROGRAM [unittest arguments]
 """
 
+import json
 import random
 import resource
 import shutil
@@ -71,12 +72,20 @@ class LongJobs(unittest.TestCase):
     def test_kills_at_random_moments(self):
         model = tiny_model.write_model(self.folder / "model", hidden=64, layers=24)
         packed, plain = self.folder / "packed", self.folder / "plain"
+        texts = self.folder / "texts.json"
+        texts.write_text(json.dumps([f"Text {i} of some words and numbers, {i * 7919}."
+                                     for i in range(12)]))
+        calibrated = ["quantize", model, "--group-size", "32", "--calibration", texts]
         jobs = [(["quantize", model, "--scheme", "nf4", "--double-quant"], packed),
                 (["quantize", model, "--scheme", "int8", "--max-shard-size", "30000"],
                  self.folder / "shards"),
                 (["dequantize", packed, "--max-shard-size", "100000"], plain),
                 (["convert", model, "--dtype", "float16", "--max-shard-size", "20000"],
-                 self.folder / "halves")]
+                 self.folder / "halves"),
+                ([*calibrated, "--scheme", "gptq", "--calibration-memory", "50KB"],
+                 self.folder / "gptq"),
+                ([*calibrated, "--scheme", "awq", "--max-shard-size", "30000"],
+                 self.folder / "awq")]
         kills = 0
         for job, destination in jobs:
             start = time.monotonic()

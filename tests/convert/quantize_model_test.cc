@@ -92,11 +92,16 @@ TEST_F(QuantizeModelTest, SavesCodesThatWereChosenAndLeavesOtherModulesPlain) {
   Tensor other = Tensor::zeros(DType::kF32, plain.tensor(module + ".weight").shape());
   other.mutable_data<float>()[0] = 1.0f;
   const std::string norm = "model.layers.1.input_layernorm.weight";
-  ChosenCodes chosen{{{module, scheme->quantize(other, pool_)}},
-                     {{norm, Tensor::zeros(DType::kF32, plain.tensor(norm).shape())}},
-                     source_ / "config.json"};
+  const ChosenCodes chosen{{{module, scheme->quantize(other, pool_)}},
+                           {{norm, Tensor::zeros(DType::kF32, plain.tensor(norm).shape())}}};
+  CodeChoice choice{source_ / "config.json", {module}, {"model.layers.0.", "model.layers.1."}, {}};
+  choice.run = [&](const auto&, int64_t first_block, const auto& take) {
+    EXPECT_EQ(first_block, 0);
+    take(0, ChosenCodes());
+    take(1, chosen);
+  };
   const ConversionReport report =
-      quantize_model(source_, packed_, *scheme, pool_, {}, nullptr, &chosen);
+      quantize_model(source_, packed_, *scheme, pool_, {}, nullptr, &choice);
   EXPECT_EQ(report.modules_converted, 1);
   EXPECT_EQ(report.modules_kept, 13);
   const Checkpoint packed = Checkpoint::open(packed_);

@@ -173,6 +173,13 @@ TEST_F(ResumeTest, ResumingNothingStartsAnew) {
   expect_result();
 }
 
+TEST_F(ResumeTest, WhatFinishedWorkLeftGoes) {
+  quantize(out_, options(false));
+  fs::create_directory(folder_ / ".out.0123abcd.tmp");  // by a process killed amid its clean-up
+  EXPECT_NE(error_of_resuming(options(true)).find("no unfinished work"), std::string::npos);
+  expect_result();
+}
+
 TEST_F(ResumeTest, AnErrorLeavesNothing) {
   AtStep progress(5, [] { throw Error("full"); });
   EXPECT_THROW(quantize(out_, options(false), &progress), Error);

@@ -309,6 +309,7 @@ class FailingModel : public Model {
  public:
   explicit FailingModel(const Model& inner) : Model(inner.config()), inner_(inner) {}
   int64_t block_count() const override { return inner_.block_count(); }
+  std::string block_prefix(int64_t index) const override { return inner_.block_prefix(index); }
   Tensor embed(Context& ctx, const TokenBatch& batch) const override {
     return inner_.embed(ctx, batch);
   }
