@@ -4,7 +4,6 @@
 #include <memory>
 #include <utility>
 
-#include "nibble/base/error.h"
 #include "nibble/calibrate/block_run.h"
 #include "nibble/calibrate/model_scaling.h"
 #include "nibble/quant/awq_search.h"
@@ -16,24 +15,18 @@ namespace {
 class AwqRun {
  public:
   AwqRun(Model& model, Backend& backend, ThreadPool& pool,
-         std::span<const std::vector<int32_t>> sequences, const AwqCalibrationOptions& options)
+         std::span<const std::vector<int32_t>> sequences, const CalibrationTask& task)
       : model_(model),
         pool_(pool),
-        options_(options),
-        run_(model, backend, sequences, options.work),
+        task_(task),
+        run_(model, backend, sequences, task.work),
         scaling_(model, run_.ctx(), pool) {}
 
   std::vector<CalibratedModule> run(const CalibrationSink& sink) {
-    if (options_.progress) {
-      options_.progress->begin("calibrating", static_cast<int64_t>(options_.modules.size()));
-      options_.progress->skip(std::ssize(run_.modules()));
-    }
-    while (!run_.is_done()) {
+    return run_.for_each_block(task_, sink, [&] {
       quantize_block();
-      run_.finish(std::exchange(result_, {}), sink);
-    }
-    if (options_.progress) options_.progress->end();
-    return run_.modules();
+      return std::exchange(result_, {});
+    });
   }
 
  private:
@@ -46,18 +39,6 @@ class AwqRun {
     AwqScales scales;
   };
 
-  // What the library throws within, with the matrix.
-  template <typename Body>
-  static void naming(const std::string& path, const Body& body) {
-    try {
-      body();
-    } catch (const Interrupted&) {
-      throw;
-    } catch (Error& error) {
-      throw error.tensor(path + ".weight");
-    }
-  }
-
   const Tensor& dense(const ScaledLinear& of) const {
     return scaling_.linear(of.path).weight().weight().as_dense().values;
   }
@@ -68,10 +49,10 @@ class AwqRun {
     std::vector<std::pair<Linear*, Weight>> replaced;
     for (const Search& search : searches) {
       for (size_t i = 0; i < search.wanted.size(); ++i) {
-        naming(search.wanted[i].path, [&] { solve(search, i, replaced); });
+        naming_module(search.wanted[i].path, [&] { solve(search, i, replaced); });
       }
     }
-    result_.tensors.merge(scaling_.apply(options_.modules));
+    result_.tensors.merge(scaling_.apply(task_.modules));
     for (auto& [linear, weight] : replaced) {
       linear->set_weight(run_.ctx().backend.prepare(std::move(weight)));
     }
@@ -83,7 +64,7 @@ class AwqRun {
     for (ScaleGroup& group : model_.scale_groups(run_.block())) {
       std::vector<ScaledLinear> wanted;
       for (const ScaledLinear& linear : group.consumers) {
-        if (options_.modules.contains(linear.path)) wanted.push_back(linear);
+        if (task_.modules.contains(linear.path)) wanted.push_back(linear);
       }
       if (wanted.empty()) continue;
       observer.watch(scaling_.linear(wanted.front().path).weight());
@@ -94,11 +75,11 @@ class AwqRun {
     for (auto& [group, wanted] : groups) {
       const std::string first = wanted.front().path;
       const auto count = static_cast<int64_t>(wanted.size());
-      naming(first, [&] {
+      naming_module(first, [&] {
         searches.push_back(search(std::move(group), std::move(wanted),
                                   observer.of(scaling_.linear(first).weight())));
       });
-      if (options_.progress) options_.progress->advance(count, first);
+      if (task_.progress) task_.progress->advance(count, first);
     }
     return searches;
   }
@@ -112,7 +93,7 @@ class AwqRun {
       sources.push_back(static_cast<int32_t>(result.group.source(c)));
     }
     result.scales = search_awq_scales(matrices, sources, inputs, result.error,
-                                      options_.grid_of_cols(inputs.cols()), pool_);
+                                      task_.grid_of_cols(inputs.cols()), pool_);
     return result;
   }
 
@@ -120,7 +101,7 @@ class AwqRun {
              std::vector<std::pair<Linear*, Weight>>& replaced) {
     const ScaledLinear& of = search.wanted[index];
     AwqSolverOptions solver;
-    solver.grid = options_.grid_of_cols(search.error.cols());
+    solver.grid = task_.grid_of_cols(search.error.cols());
     solver.clip = of.output_counts;
     AwqSolution solution = solve_awq(dense(of), scaling_.of(of.path), search.error, solver, pool_);
     CalibratedModule& module = result_.modules.emplace_back();
@@ -135,7 +116,7 @@ class AwqRun {
 
   Model& model_;
   ThreadPool& pool_;
-  const AwqCalibrationOptions& options_;
+  const CalibrationTask& task_;
   BlockRun run_;
   ModelScaling scaling_;
   Calibration result_;  // of the block at work
@@ -145,9 +126,9 @@ class AwqRun {
 
 std::vector<CalibratedModule> calibrate_awq(Model& model, Backend& backend, ThreadPool& pool,
                                             std::span<const std::vector<int32_t>> sequences,
-                                            const AwqCalibrationOptions& options,
+                                            const CalibrationTask& task,
                                             const CalibrationSink& sink) {
-  return AwqRun(model, backend, pool, sequences, options).run(sink);
+  return AwqRun(model, backend, pool, sequences, task).run(sink);
 }
 
 }  // namespace nibble

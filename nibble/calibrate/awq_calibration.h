@@ -6,35 +6,23 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <set>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "nibble/backend/backend.h"
-#include "nibble/base/progress.h"
 #include "nibble/base/thread_pool.h"
 #include "nibble/calibrate/calibration.h"
 #include "nibble/models/model.h"
-#include "nibble/quant/affine_rtn.h"
 
 namespace nibble {
 
-struct AwqCalibrationOptions {
-  std::function<RtnOptions(int64_t cols)> grid_of_cols;
-  std::set<std::string> modules;  // to quantize, by path; the others are scaled with them at most
-  CalibrationWork work = {};
-  Progress* progress = nullptr;  // counts modules
-};
-
-// Gives `model` the scales and the quantized weights of a block before `sink` has them: it runs as
-// the quantized one does. What `sink` does to weights of the block changes nothing here. Throws
-// Error for tokens out of the vocabulary and, naming the module, where no scale of the search
-// serves.
+// Modules that the task does not name are scaled with the others at most. Gives `model` the scales
+// and the quantized weights of a block before `sink` has them: it runs as the quantized one does.
+// What `sink` does to weights of the block changes nothing here. Throws Error for tokens out of the
+// vocabulary and, naming the module, where no scale of the search serves.
 std::vector<CalibratedModule> calibrate_awq(Model& model, Backend& backend, ThreadPool& pool,
                                             std::span<const std::vector<int32_t>> sequences,
-                                            const AwqCalibrationOptions& options,
+                                            const CalibrationTask& task,
                                             const CalibrationSink& sink);
 
 }  // namespace nibble

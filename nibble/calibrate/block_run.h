@@ -43,7 +43,22 @@ class BlockRun {
   // here the block is given again, or not begun again.
   void finish(Calibration&& calibration, const CalibrationSink& sink);
 
-  // The same when nothing has come of it.
+  // Calls body(), which gives what comes of the block at work, and finish() for every block that is
+  // left. Returns modules().
+  template <typename Body>
+  const std::vector<CalibratedModule>& for_each_block(const CalibrationTask& task,
+                                                      const CalibrationSink& sink,
+                                                      const Body& body) {
+    if (task.progress) {
+      task.progress->begin("calibrating", static_cast<int64_t>(task.modules.size()));
+      task.progress->skip(static_cast<int64_t>(modules_.size()));
+    }
+    while (!is_done()) finish(body(), sink);
+    if (task.progress) task.progress->end();
+    return modules_;
+  }
+
+  // finish() when nothing has come of the block.
   void finish() {
     finish({}, [](int64_t, Calibration&&) {});
   }

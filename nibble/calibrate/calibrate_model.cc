@@ -162,20 +162,16 @@ ModelCalibration::ModelCalibration(std::filesystem::path folder, const GptqConfi
   prepare(method, described.meta);
   if (options_.parity) described.meta["calibration"]["parity"] = true;
   config_ = leaving_plain(std::move(described), plain_, modules_);
-  GptqCalibrationOptions run;
-  run.modules = {modules_.begin(), modules_.end()};
-  run.grid_of_cols = [scheme](int64_t cols) { return scheme->grid_options(cols); };
-  run.solver.damp_percent = config.damp_percent;
-  run.solver.desc_act = config.desc_act;
-  run.solver.static_groups = config.static_groups;
-  run.solver.parity = options_.parity;
-  run.solver.act_group_aware = config.act_group_aware && !config.desc_act;
-  method_ = [this, run](OpenedModel& opened, const CalibrationWork& work,
-                        const CalibrationSink& sink, Progress* progress) {
-    GptqCalibrationOptions now = run;
-    now.work = work;
-    now.progress = progress;
-    return calibrate_gptq(*opened.model, *opened.backend, *pool_, sequences_, now, sink);
+  grid_of_cols_ = [scheme](int64_t cols) { return scheme->grid_options(cols); };
+  GptqSolverOptions solver;
+  solver.damp_percent = config.damp_percent;
+  solver.desc_act = config.desc_act;
+  solver.static_groups = config.static_groups;
+  solver.parity = options_.parity;
+  solver.act_group_aware = config.act_group_aware && !config.desc_act;
+  method_ = [this, solver](OpenedModel& opened, const CalibrationTask& task,
+                           const CalibrationSink& sink) {
+    return calibrate_gptq(*opened.model, *opened.backend, *pool_, sequences_, task, solver, sink);
   };
 }
 
@@ -192,15 +188,9 @@ ModelCalibration::ModelCalibration(std::filesystem::path folder, const AwqConfig
   AwqConfig described = config;
   prepare(method, described.meta);
   config_ = leaving_plain(std::move(described), plain_, modules_);
-  AwqCalibrationOptions run;
-  run.modules = {modules_.begin(), modules_.end()};
-  run.grid_of_cols = [scheme](int64_t cols) { return scheme->grid_options(cols); };
-  method_ = [this, run](OpenedModel& opened, const CalibrationWork& work,
-                        const CalibrationSink& sink, Progress* progress) {
-    AwqCalibrationOptions now = run;
-    now.work = work;
-    now.progress = progress;
-    return calibrate_awq(*opened.model, *opened.backend, *pool_, sequences_, now, sink);
+  grid_of_cols_ = [scheme](int64_t cols) { return scheme->grid_options(cols); };
+  method_ = [this](OpenedModel& opened, const CalibrationTask& task, const CalibrationSink& sink) {
+    return calibrate_awq(*opened.model, *opened.backend, *pool_, sequences_, task, sink);
   };
 }
 
@@ -213,7 +203,11 @@ std::vector<CalibratedModule> ModelCalibration::run(const CalibrationWork& work,
     sink(block, std::move(calibration));
     originals.restore(blocks_[static_cast<size_t>(block)]);
   };
-  return method_(opened, work, take, progress);
+  const CalibrationTask task = {.modules = {modules_.begin(), modules_.end()},
+                                .grid_of_cols = grid_of_cols_,
+                                .work = work,
+                                .progress = progress};
+  return method_(opened, task, take);
 }
 
 InputSquares measure_loss_sensitivity(const std::filesystem::path& folder,

@@ -71,9 +71,9 @@ class ModelCalibration {
   QuantizationConfig config_;
   std::vector<std::string> modules_, plain_, blocks_;
   std::vector<std::vector<int32_t>> sequences_;
-  // Over the opened model, with the modules to quantize.
-  std::function<std::vector<CalibratedModule>(OpenedModel& opened, const CalibrationWork& work,
-                                              const CalibrationSink& sink, Progress* progress)>
+  std::function<RtnOptions(int64_t cols)> grid_of_cols_;
+  std::function<std::vector<CalibratedModule>(OpenedModel& opened, const CalibrationTask& task,
+                                              const CalibrationSink& sink)>
       method_;
 };
 

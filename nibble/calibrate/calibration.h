@@ -10,10 +10,14 @@
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "nibble/base/error.h"
+#include "nibble/base/progress.h"
 #include "nibble/format/weight.h"
+#include "nibble/quant/affine_rtn.h"
 #include "nibble/tensor/tensor.h"
 
 namespace nibble {
@@ -52,5 +56,26 @@ struct Calibration {
 // Takes what calibration gives of a block, before the next block is begun. In a job that goes on it
 // may be given blocks again.
 using CalibrationSink = std::function<void(int64_t block, Calibration&& calibration)>;
+
+// What every method is told.
+struct CalibrationTask {
+  std::set<std::string> modules;  // to quantize, by path
+  std::function<RtnOptions(int64_t cols)>
+      grid_of_cols;  // which knows what a group size of -1 means
+  CalibrationWork work = {};
+  Progress* progress = nullptr;  // counts modules
+};
+
+// What `body` throws, with the matrix of the module.
+template <typename Body>
+void naming_module(const std::string& path, const Body& body) {
+  try {
+    body();
+  } catch (const Interrupted&) {
+    throw;
+  } catch (Error& error) {
+    throw error.tensor(path + ".weight");
+  }
+}
 
 }  // namespace nibble

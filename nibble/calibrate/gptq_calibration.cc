@@ -6,7 +6,6 @@
 #include <optional>
 #include <utility>
 
-#include "nibble/base/error.h"
 #include "nibble/calibrate/block_run.h"
 
 namespace nibble {
@@ -28,31 +27,23 @@ class StageRecorder final : public LinearObserver {
 class GptqRun {
  public:
   GptqRun(Model& model, Backend& backend, ThreadPool& pool,
-          std::span<const std::vector<int32_t>> sequences, const GptqCalibrationOptions& options)
-      : model_(model),
-        pool_(pool),
-        options_(options),
-        run_(model, backend, sequences, options.work) {
-    model_.visit([this](const std::string& path, Linear& linear) {
-      if (!options_.modules.contains(path)) return;
+          std::span<const std::vector<int32_t>> sequences, const CalibrationTask& task,
+          const GptqSolverOptions& solver)
+      : pool_(pool), task_(task), solver_(solver), run_(model, backend, sequences, task.work) {
+    model.visit([this](const std::string& path, Linear& linear) {
+      if (!task_.modules.contains(path)) return;
       targets_.emplace(&linear.weight(), Target{path, &linear});
     });
   }
 
   std::vector<CalibratedModule> run(const CalibrationSink& sink) {
-    if (options_.progress) {
-      options_.progress->begin("calibrating", static_cast<int64_t>(targets_.size()));
-      options_.progress->skip(std::ssize(run_.modules()));
-    }
-    while (!run_.is_done()) {
+    return run_.for_each_block(task_, sink, [&] {
       StageRecorder recorder;
       run_.observe_first(recorder);
       for (const Stage& stage : recorder.stages) quantize(stage);
       if (!run_.is_last()) run_.advance();
-      run_.finish(std::exchange(result_, {}), sink);
-    }
-    if (options_.progress) options_.progress->end();
-    return run_.modules();
+      return std::exchange(result_, {});
+    });
   }
 
  private:
@@ -64,28 +55,24 @@ class GptqRun {
   // Those of the stage that are wanted, with their inputs as the stages before have left them.
   void quantize(const Stage& stage) {
     std::optional<GptqFactor> factor;
-    GptqSolverOptions solver = options_.solver;
+    GptqSolverOptions solver = solver_;
     int64_t tokens = 0;
     for (const PreparedWeight* weight : stage) {
       const auto found = targets_.find(weight);
       if (found == targets_.end()) continue;
-      const auto [path, linear] = found->second;
-      try {
+      const Target& target = found->second;
+      naming_module(target.path, [&] {
         if (!factor) {
           InputObserver observer(pool_);
           observer.watch(*stage.front());
           run_.observe_until(*stage.front(), observer);
           const Hessian& inputs = observer.of(*stage.front());
-          solver.grid = options_.grid_of_cols(inputs.cols());
+          solver.grid = task_.grid_of_cols(inputs.cols());
           factor = factor_hessian(inputs, solver, pool_);
           tokens = inputs.tokens();
         }
-        replace(path, *linear, *factor, solver, tokens);
-      } catch (const Interrupted&) {
-        throw;
-      } catch (Error& error) {
-        throw error.tensor(path + ".weight");
-      }
+        replace(target.path, *target.linear, *factor, solver, tokens);
+      });
     }
     // Only now: a stage is known by its first weight until all of it is done.
     for (auto& [linear, weight] : replaced_) linear->set_weight(std::move(weight));
@@ -103,12 +90,12 @@ class GptqRun {
     module.tokens = tokens;
     module.damp_percent = factor.damp_percent;
     result_.weights.emplace(path, std::move(solution.weight));
-    if (options_.progress) options_.progress->advance(1, path);
+    if (task_.progress) task_.progress->advance(1, path);
   }
 
-  Model& model_;
   ThreadPool& pool_;
-  const GptqCalibrationOptions& options_;
+  const CalibrationTask& task_;
+  const GptqSolverOptions& solver_;
   BlockRun run_;
   std::map<const PreparedWeight*, Target> targets_;
   std::vector<std::pair<Linear*, std::shared_ptr<const PreparedWeight>>> replaced_;
@@ -119,9 +106,10 @@ class GptqRun {
 
 std::vector<CalibratedModule> calibrate_gptq(Model& model, Backend& backend, ThreadPool& pool,
                                              std::span<const std::vector<int32_t>> sequences,
-                                             const GptqCalibrationOptions& options,
+                                             const CalibrationTask& task,
+                                             const GptqSolverOptions& solver,
                                              const CalibrationSink& sink) {
-  return GptqRun(model, backend, pool, sequences, options).run(sink);
+  return GptqRun(model, backend, pool, sequences, task, solver).run(sink);
 }
 
 }  // namespace nibble

@@ -6,14 +6,10 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <set>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "nibble/backend/backend.h"
-#include "nibble/base/progress.h"
 #include "nibble/base/thread_pool.h"
 #include "nibble/calibrate/calibration.h"
 #include "nibble/models/model.h"
@@ -21,21 +17,14 @@
 
 namespace nibble {
 
-struct GptqCalibrationOptions {
-  // `grid` is replaced by that of `grid_of_cols`, which knows what a group size of -1 means.
-  GptqSolverOptions solver;
-  std::function<RtnOptions(int64_t cols)> grid_of_cols;
-  std::set<std::string> modules;  // to quantize, by path; the others stay as they are
-  CalibrationWork work = {};
-  Progress* progress = nullptr;  // counts modules
-};
-
-// Gives `model` the quantized weights of a block before `sink` has them: it runs as the quantized
-// one does. What `sink` does to weights of the block changes nothing here. Throws Error for tokens
-// out of the vocabulary and, naming the module, what solve_gptq() refuses.
+// Modules that the task does not name stay as they are. The grid of `solver` is replaced by that of
+// the task. Gives `model` the quantized weights of a block before `sink` has them: it runs as the
+// quantized one does. What `sink` does to weights of the block changes nothing here. Throws Error
+// for tokens out of the vocabulary and, naming the module, what solve_gptq() refuses.
 std::vector<CalibratedModule> calibrate_gptq(Model& model, Backend& backend, ThreadPool& pool,
                                              std::span<const std::vector<int32_t>> sequences,
-                                             const GptqCalibrationOptions& options,
+                                             const CalibrationTask& task,
+                                             const GptqSolverOptions& solver,
                                              const CalibrationSink& sink);
 
 }  // namespace nibble

@@ -38,13 +38,13 @@ class AwqCalibrationTest : public ::testing::Test {
   // All Linears of the blocks that `wanted` takes.
   template <typename F>
   Calibration calibrate(OpenedModel& opened, const F& wanted) const {
-    AwqCalibrationOptions options;
-    options.grid_of_cols = [&](int64_t cols) { return AwqScheme(config_).grid_options(cols); };
+    CalibrationTask task;
+    task.grid_of_cols = [&](int64_t cols) { return AwqScheme(config_).grid_options(cols); };
     std::as_const(*opened.model).visit([&](const std::string& path, const Linear&) {
-      if (path != "lm_head" && wanted(path)) options.modules.insert(path);
+      if (path != "lm_head" && wanted(path)) task.modules.insert(path);
     });
     return testing::collect([&](const CalibrationSink& sink) {
-      calibrate_awq(*opened.model, *opened.backend, *opened.pool, sequences_, options, sink);
+      calibrate_awq(*opened.model, *opened.backend, *opened.pool, sequences_, task, sink);
     });
   }
   Calibration calibrate(OpenedModel& opened) const {

@@ -208,18 +208,18 @@ TEST_F(CalibrateModelTest, AwqRefusesGroupsBeforeItsLongPart) {
 TEST_F(CalibrateModelTest, TheModelRunsOnWithTheChosenCodes) {
   ThreadPool pool(2);
   OpenedModel opened = open_model(model_);
-  GptqCalibrationOptions options;
-  options.modules = {"model.layers.0.self_attn.k_proj"};
-  options.grid_of_cols = [this](int64_t cols) { return GptqScheme(config_).grid_options(cols); };
+  CalibrationTask task;
+  task.modules = {"model.layers.0.self_attn.k_proj"};
+  task.grid_of_cols = [this](int64_t cols) { return GptqScheme(config_).grid_options(cols); };
   const std::vector<std::vector<int32_t>> sequences = {{5, 20, 31, 8, 44}, {9, 9, 70}};
   const Calibration result = collect([&](const CalibrationSink& sink) {
-    calibrate_gptq(*opened.model, *opened.backend, pool, sequences, options, sink);
+    calibrate_gptq(*opened.model, *opened.backend, pool, sequences, task, {}, sink);
   });
   ASSERT_EQ(result.modules.size(), 1u);
   EXPECT_EQ(result.modules[0].tokens, 8);
   std::as_const(*opened.model).visit([&](const std::string& path, const Linear& linear) {
     const Layout layout = linear.weight().weight().layout();
-    EXPECT_EQ(layout, options.modules.contains(path) ? Layout::kAffineGroup : Layout::kDense);
+    EXPECT_EQ(layout, task.modules.contains(path) ? Layout::kAffineGroup : Layout::kDense);
   });
 }
 

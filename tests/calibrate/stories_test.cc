@@ -121,12 +121,13 @@ class StoriesTest : public ::testing::Test {
   double by_gptq(const char* method, bool sym, int64_t bits, bool desc_act = false) {
     return measure(method, bits_of_groups(bits), [&] {
       const GptqScheme rounding = groups(sym, bits);
-      GptqCalibrationOptions options;
-      options.solver.desc_act = desc_act;
-      options.grid_of_cols = [&](int64_t cols) { return rounding.grid_options(cols); };
-      options.modules = linears_of_blocks();
+      CalibrationTask task;
+      GptqSolverOptions solver;
+      solver.desc_act = desc_act;
+      task.grid_of_cols = [&](int64_t cols) { return rounding.grid_options(cols); };
+      task.modules = linears_of_blocks();
       const Calibration result = collect([&](const CalibrationSink& sink) {
-        calibrate_gptq(*opened_.model, *opened_.backend, *opened_.pool, seen_, options, sink);
+        calibrate_gptq(*opened_.model, *opened_.backend, *opened_.pool, seen_, task, solver, sink);
       });
       EXPECT_EQ(result.weights.size(), 35u);  // 5 blocks of 7
       EXPECT_EQ(result.modules.size(), 35u);
@@ -140,11 +141,11 @@ class StoriesTest : public ::testing::Test {
       config.group_size = 32;
       config.zero_point = zero_point;
       const AwqScheme rounding(config);
-      AwqCalibrationOptions options;
-      options.grid_of_cols = [&](int64_t cols) { return rounding.grid_options(cols); };
-      options.modules = linears_of_blocks();
+      CalibrationTask task;
+      task.grid_of_cols = [&](int64_t cols) { return rounding.grid_options(cols); };
+      task.modules = linears_of_blocks();
       const Calibration result = collect([&](const CalibrationSink& sink) {
-        calibrate_awq(*opened_.model, *opened_.backend, *opened_.pool, seen_, options, sink);
+        calibrate_awq(*opened_.model, *opened_.backend, *opened_.pool, seen_, task, sink);
       });
       EXPECT_EQ(result.weights.size(), 35u);
       // Of single modules it may be more: q, k and v share their scales.

@@ -7,9 +7,10 @@ small a difference turns the rounding of later activations, and logits by 0.2.
 
 import bitsandbytes  # noqa: F401  (defines the op)
 import torch
+from torch import library
 
 
-@torch.library.register_kernel("bitsandbytes::int8_mm_dequant", "cpu")
+@library.register_kernel("bitsandbytes::int8_mm_dequant", "cpu")
 def int8_mm_dequant(A, row_stats, col_stats, dtype=None, bias=None):
     out = A.view(-1, A.shape[-1]) * (row_stats.reshape(-1, 1) * col_stats.reshape(1, -1)) / 16129
     return (out if bias is None else out + bias).to(dtype or torch.float16)
