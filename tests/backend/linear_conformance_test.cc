@@ -102,7 +102,7 @@ Steps steps_of(const Weight& weight, int64_t tokens) {
   }
   const bool int8 =
       weight.layout() == Layout::kInt8Row && weight.activation_mode() == ActivationMode::kFloat;
-  return int8 && !few ? Steps{.magnitude = 32767} : Steps{};
+  return int8 ? Steps{.magnitude = 32767} : Steps{};
 }
 
 // [tokens, cols]: half a step of each element, with groups of 64 columns.

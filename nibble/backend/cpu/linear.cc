@@ -16,6 +16,7 @@ using Jobs = std::span<const LinearJob>;
 enum class Form : uint8_t {
   kFloats,   // few tokens: as they are, or side by side
   kCodes,    // few tokens: int16, in the order of 4-bit codes
+  kInt8,     // few tokens: int16, by blocks
   kPacked,   // many tokens: in groups
   kBlocks,   // many tokens: int16 by blocks, in groups
   kLlmInt8,  // int8 and outliers
@@ -34,6 +35,7 @@ bool same_positions(const AffineGroup& a, const AffineGroup& b) {
 Form form_of(const WeightView& weight, int64_t tokens) {
   if (weight.layout == Layout::kInt8Row && weight.activations_are_int8) return Form::kLlmInt8;
   if (tokens > few_tokens()) return can_multiply_blocks(weight) ? Form::kBlocks : Form::kPacked;
+  if (can_dot_int8_rows(weight)) return Form::kInt8;
   return can_dot_code_rows(weight) ? Form::kCodes : Form::kFloats;
 }
 
@@ -78,6 +80,21 @@ void multiply_codes(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
       quantize_for_code_rows(pool, buffers, jobs.front().weight, jobs.front().args);
   for_row_ranges(pool, jobs, [&](const LinearJob& job, RowRange range) {
     dot_code_rows(job.weight, x, job.args, range);
+  });
+}
+
+void multiply_int8_rows(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
+  const LinearArgs& args = jobs.front().args;
+  const int64_t cols = jobs.front().weight.cols;
+  const BlockActivations x = quantize_for_int8_rows(pool, buffers, args, cols);
+  CachedArray<int16_t> packed;
+  if (args.tokens > 1) {
+    packed = buffers.array<int16_t>(args.tokens * cols);
+    pack_blocks(x, packed.get());
+  }
+  const int16_t* parts = args.tokens > 1 ? packed.get() : x.codes.get();
+  for_row_ranges(pool, jobs, [&](const LinearJob& job, RowRange range) {
+    dot_int8_rows(job.weight, x, job.args, parts, range);
   });
 }
 
@@ -173,6 +190,8 @@ void multiply(ThreadPool& pool, BufferCache& buffers, std::span<LinearJob> jobs)
       return multiply_floats(pool, buffers, jobs);
     case Form::kCodes:
       return multiply_codes(pool, buffers, jobs);
+    case Form::kInt8:
+      return multiply_int8_rows(pool, buffers, jobs);
     case Form::kPacked:
       return multiply_packed(pool, buffers, jobs);
     case Form::kBlocks:

@@ -38,10 +38,19 @@ inline constexpr int64_t kDensePrefetch = 1024, kInt8Prefetch = 2048, kCodesPref
 
 // Few tokens: decode and dot fused, one pass over the weight. ----------------------------------
 
-// Dense and int8_row (activations stay float). `parts` [tokens * cols] is x by dot_pack; one
-// token's is x as it is.
+// Dense rows, and int8_row (activations stay float) of any shape. `parts` [tokens * cols] is x by
+// dot_pack; one token's is x as it is.
 void dot_pack(const float* x, int64_t tokens, int64_t cols, float* packed);
 void dot_rows(const WeightView& weight, const LinearArgs& args, const float* parts, RowRange range);
+
+// int8_row (activations stay float) when can_dot_int8_rows(weight), with x in int16; args.x is not
+// read. `parts` [tokens * cols] is x by pack_blocks; one token's is x.codes as they are.
+bool can_dot_int8_rows(const WeightView& weight);
+BlockActivations quantize_for_int8_rows(ThreadPool& pool, BufferCache& buffers,
+                                        const LinearArgs& args, int64_t cols);
+void pack_blocks(const BlockActivations& x, int16_t* packed);
+void dot_int8_rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
+                   const int16_t* parts, RowRange range);
 
 // 4-bit codes (CodeBlockView) when can_dot_code_rows(weight), with x in int16; args.x is not read.
 bool can_dot_code_rows(const WeightView& weight);
