@@ -4,6 +4,8 @@
 // instruction set.
 #include <fmt/format.h>
 
+#include <numeric>
+
 #include "nibble/backend/cpu/linear.h"
 #include "nibble/base/float8.h"
 #include "tests/backend/conformance.h"
@@ -50,6 +52,8 @@ std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) 
   list.push_back(
       {"affine, act-order", affine_weight(random, rows, cols, 4, 32, ZeroForm::kSubtracted, true)});
   list.push_back({"float8_e4m3fn", float8_weight(random, rows, cols, DType::kF8E4M3, 3, 48)});
+  list.push_back(
+      {"float8_e4m3fn, blocks of 64", float8_weight(random, rows, cols, DType::kF8E4M3, 2, 64)});
   list.push_back({"float8_e5m2", float8_weight(random, rows, cols, DType::kF8E5M2, 1, cols)});
   for (const DType dtype : {DType::kF16, DType::kBF16}) {
     for (const int64_t size : {int64_t{32}, int64_t{64}, int64_t{192}}) {
@@ -216,32 +220,37 @@ TEST_P(LinearConformance, MatchesReferenceBeyondOneTokenPanel) {
 // Row r has code r in a column of its own and zeros beside it: exact, or NaN for NaN, looked up and
 // multiplied by ones, in blocks that are whole vectors and that are not.
 TEST_P(LinearConformance, ReadsEveryFloat8Value) {
-  constexpr int64_t kCols = 37;
+  struct Case {
+    int64_t cols, block;
+  };
   Tensor ids = Tensor::empty(DType::kI32, {256});
-  Tensor all = Tensor::zeros(DType::kU8, {256, kCols});
-  for (size_t code = 0; code < 256; ++code) {
-    ids.mutable_data<int32_t>()[code] = static_cast<int32_t>(code);
-    all.mutable_data<uint8_t>()[code * kCols + code % kCols] = static_cast<uint8_t>(code);
-  }
-  const Tensor ones = Tensor::from(std::vector<float>(3 * kCols, 1.0f), {3, kCols});
+  std::iota(ids.mutable_data<int32_t>().begin(), ids.mutable_data<int32_t>().end(), 0);
   for (const DType dtype : {DType::kF8E4M3, DType::kF8E5M2}) {
-    for (const int64_t block : {int64_t{16}, int64_t{5}, kCols}) {
-      const auto blocks = static_cast<size_t>(block_count(kCols, block));
+    for (const auto& [cols, block] :
+         {Case{37, 16}, Case{37, 5}, Case{37, 37}, Case{64, 32}, Case{64, 64}, Case{160, 64}}) {
+      const auto width = static_cast<size_t>(cols);
+      Tensor all = Tensor::zeros(DType::kU8, {256, cols});
+      for (size_t code = 0; code < 256; ++code) {
+        all.mutable_data<uint8_t>()[code * width + code % width] = static_cast<uint8_t>(code);
+      }
+      const Tensor ones = Tensor::from(std::vector<float>(3 * width, 1.0f), {3, cols});
+      const int64_t blocks = block_count(cols, block);
       const Tensor halves =
-          Tensor::from(std::vector<float>(blocks, 0.5f), {1, block_count(kCols, block)});
+          Tensor::from(std::vector<float>(static_cast<size_t>(blocks), 0.5f), {1, blocks});
       const Weight weight = Weight::float8_block(
-          {all.reinterpret(dtype, {256, kCols}), halves, 256, block}, DType::kBF16);
-      Tensor rows = Tensor::empty(DType::kF32, {256, kCols});
+          {all.reinterpret(dtype, {256, cols}), halves, 256, block}, DType::kBF16);
+      Tensor rows = Tensor::empty(DType::kF32, {256, cols});
       cpu_->embedding(stream_, *cpu_->prepare(weight), ids, rows);
       const Tensor sums = linear(*cpu_, weight, ones, Tensor());
       for (size_t code = 0; code < 256; ++code) {
         const auto bits = static_cast<uint8_t>(code);
         const float want =
             0.5f * (dtype == DType::kF8E4M3 ? to_float(fp8_e4m3{bits}) : to_float(fp8_e5m2{bits}));
-        for (const float got : {rows.data<float>()[code * kCols + code % kCols],
+        for (const float got : {rows.data<float>()[code * width + code % width],
                                 sums.data<float>()[code], sums.data<float>()[512 + code]}) {
           ASSERT_TRUE(std::isnan(want) ? std::isnan(got) : got == want)
-              << torch_name(dtype) << " in blocks of " << block << ", code " << code << ": " << got;
+              << torch_name(dtype) << " [256, " << cols << "] in blocks of " << block << ", code "
+              << code << ": " << got;
         }
       }
     }

@@ -3,6 +3,7 @@
 // Stretches of a weight row as floats: the first half of every path that is not fused, and of
 // embedding look-ups. Bit for bit what format/ decodes, in the order of stored columns.
 #include <algorithm>
+#include <cmath>
 
 #include "nibble/backend/cpu/block_scales.h"
 #include "nibble/backend/cpu/linear_kernels.h"
@@ -14,6 +15,7 @@
 
 #include "nibble/backend/cpu/affine_codes-inl.h"
 #include "nibble/backend/cpu/codebook-inl.h"
+#include "nibble/backend/cpu/float8_halves-inl.h"
 #include "nibble/backend/cpu/float_load-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -34,6 +36,29 @@ HWY_INLINE void decode_scaled(const T* HWY_RESTRICT from, int64_t count, float s
   for (; i < count; ++i) out[i] = load_float(from + i) * scale;
 }
 
+// The same of 8-bit floats, as many of them as whole pairs of vectors hold: how many were decoded.
+// The scale takes up what a half's unit leaves, exactly while it is not huge.
+template <class T>
+HWY_INLINE int64_t decode_by_halves([[maybe_unused]] const T* HWY_RESTRICT from,
+                                    [[maybe_unused]] int64_t count, [[maybe_unused]] float scale,
+                                    [[maybe_unused]] float* HWY_RESTRICT out) {
+  int64_t i = 0;
+#if NIBBLE_CPU_FLOAT8_HALVES
+  if (!(std::fabs(scale) < 0x1p100f)) return 0;
+  const hn::ScalableTag<float> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const auto factor = hn::Set(d, scale / float8_unit<T>());
+  Float8Nan<T> nan;
+  for (; i + 2 * lanes <= count; i += 2 * lanes) {
+    const Float8Pair values = load_float8_pair(from + i, nan);
+    hn::StoreU(hn::Mul(values.low, factor), d, out + i);
+    hn::StoreU(hn::Mul(values.high, factor), d, out + i + lanes);
+  }
+  if (nan.any()) return 0;  // which the other way decodes
+#endif
+  return i;
+}
+
 // Columns [col, col + count) of a row of float8_block, block by block.
 template <class T>
 HWY_INLINE void decode_float8(const WeightView& weight, int64_t row, int64_t col, int64_t count,
@@ -45,7 +70,9 @@ HWY_INLINE void decode_float8(const WeightView& weight, int64_t row, int64_t col
   const int64_t end = col + count;
   while (col < end) {
     const int64_t run = std::min(end - col, packed.block_cols - col % packed.block_cols);
-    decode_scaled(codes + col, run, scales[col / packed.block_cols], out);
+    const float scale = scales[col / packed.block_cols];
+    const int64_t done = decode_by_halves(codes + col, run, scale, out);
+    decode_scaled(codes + col + done, run - done, scale, out + done);
     col += run;
     out += run;
   }

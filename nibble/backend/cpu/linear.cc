@@ -68,6 +68,7 @@ void multiply_floats(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
   }
   const float* parts = args.tokens > 1 ? packed.get() : args.x;
   for_row_ranges(pool, jobs, [&](const LinearJob& job, RowRange range) {
+    if (can_dot_float8_rows(job.weight)) return dot_float8_rows(job.weight, job.args, parts, range);
     if (job.weight.layout != Layout::kDense && job.weight.layout != Layout::kInt8Row) {
       return dot_decoded_rows(job.weight, job.args, parts, range);
     }

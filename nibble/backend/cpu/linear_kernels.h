@@ -59,6 +59,11 @@ BlockActivations quantize_for_code_rows(ThreadPool& pool, BufferCache& buffers,
 void dot_code_rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
                    RowRange range);
 
+// 8-bit floats when can_dot_float8_rows(weight).
+bool can_dot_float8_rows(const WeightView& weight);
+void dot_float8_rows(const WeightView& weight, const LinearArgs& args, const float* parts,
+                     RowRange range);
+
 // Every other shape: decode one row into cache, then dot.
 void dot_decoded_rows(const WeightView& weight, const LinearArgs& args, const float* parts,
                       RowRange range);
