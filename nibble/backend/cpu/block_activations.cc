@@ -104,7 +104,11 @@ HWY_INLINE void store_words(const RoundedGroup& c, const GroupPlace& place, bool
   const int64_t group = GroupOfCodes(), quarter = group / 4, within = place.g % 2;
   const int64_t width = place.g + 1 < place.groups || within != 0 ? 2 : 1;  // groups side by side
   const int64_t first = (place.g - within) * place.tokens + place.at * width;
-  std::fill_n(scales + (first + within) * kWordsScaleLanes, kWordsScaleLanes, scale);
+  if (place.tokens == 1) {
+    scales[place.g] = scale;
+  } else {
+    std::fill_n(scales + (first + within) * kWordsScaleLanes, kWordsScaleLanes, scale);
+  }
   const auto even0 = hn::ConcatEven(d16, c.c1, c.c0), even1 = hn::ConcatEven(d16, c.c3, c.c2);
   const auto odd0 = hn::ConcatOdd(d16, c.c1, c.c0), odd1 = hn::ConcatOdd(d16, c.c3, c.c2);
   int16_t* to = codes + first * group + within * quarter;

@@ -38,7 +38,8 @@ enum class BlockOrder : uint8_t {
   kHalves,   // even columns of a group, then odd ones
   // Of two groups (or a last single one) every fourth element together; parts of several tokens
   // (tokens_of_part) in one stream: [pair of groups, token, element]. Scales in the same order,
-  // each 8 times, so that a vector of sums meets a vector of scales.
+  // each 8 times, so that a vector of sums meets a vector of scales; but those of a part of one
+  // token once, [groups], for they are multiplied with the weight's first.
   kWords,
 };
 

@@ -10,40 +10,26 @@
 
 namespace nibble::cpu {
 
-// What shares an absmax, in groups of columns that are one vector of codes, and how the absmax is
-// stored: float32 unless narrow.
-enum class BlockSpan : uint8_t { kHalfGroup, kGroups, kNarrowGroup, kNarrowGroups };
-
-inline constexpr bool is_narrow(BlockSpan span) {
-  return span == BlockSpan::kNarrowGroup || span == BlockSpan::kNarrowGroups;
-}
+// What has an absmax of its own, a group being the columns of one vector of codes: where groups
+// share one, it is spread over them before. Float32 unless narrow.
+enum class BlockSpan : uint8_t { kHalfGroup, kGroup, kNarrowGroup };
 
 // What all rows have in common.
 struct CodeRows {
   DType scale_dtype = DType::kF32;
-  int64_t groups = 0;            // per row
-  int64_t groups_per_block = 1;  // 1 where a block is half a group
-  int64_t group_bytes = 0;       // of codes
+  int64_t groups = 0;        // per row
+  int64_t group_bytes = 0;   // of codes
+  int64_t group_absmax = 1;  // 2 where a block is half a group
 };
 
 struct CodeCursor {
   const uint8_t* codes = nullptr;  // of the next group
-  const char* absmax = nullptr;    // of the block that holds it
-  int64_t left = 0;                // groups up to that block's end
+  const char* absmax = nullptr;    // of its first block
 
   // `count` groups further on.
-  CodeCursor ahead(BlockSpan span, const CodeRows& rows, int64_t count) const {
-    CodeCursor next = *this;
-    next.codes += count * rows.group_bytes;
-    const int64_t bytes = size_of(rows.scale_dtype);
-    if (span == BlockSpan::kHalfGroup) {
-      next.absmax += 2 * count * bytes;
-    } else {
-      const int64_t groups = rows.groups_per_block - left + count;  // from the block's begin
-      next.absmax += groups / rows.groups_per_block * bytes;
-      next.left = rows.groups_per_block - groups % rows.groups_per_block;
-    }
-    return next;
+  CodeCursor ahead(const CodeRows& rows, int64_t count) const {
+    return {codes + count * rows.group_bytes,
+            absmax + count * rows.group_absmax * size_of(rows.scale_dtype)};
   }
 };
 

@@ -15,7 +15,7 @@
 
 #include "nibble/backend/cpu/code_cursor.h"
 #include "nibble/backend/cpu/code_pairs-inl.h"
-#include "nibble/backend/cpu/float_load-inl.h"
+#include "nibble/backend/cpu/group_absmax-inl.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 
 #if HWY_TARGET > HWY_AVX3 && HWY_TARGET != HWY_SCALAR
@@ -30,6 +30,7 @@ using CodeTable = CodePairs;
 using Sums = hn::Repartition<int32_t, CodeBytes>;
 using Floats = hn::Repartition<float, CodeBytes>;
 using TotalLanes = Floats;
+constexpr int kFloatLanes = static_cast<int>(hn::MaxLanes(Floats()));
 
 // The sum of a group's products, over all lanes.
 HWY_INLINE hn::Vec<Floats> group_product(const CodePairs::Values& w,
@@ -53,52 +54,40 @@ HWY_INLINE hn::Vec<Floats> group_product(const CodePairs::Values& w,
   return hn::ConvertTo(d, sum);
 }
 
-// Groups whose scales are made together, by vectors.
-constexpr int64_t kChunkGroups = 8;
-
-template <class T>
-HWY_INLINE float float_at(const char* from) {
-  return hn::GetLane(load_floats(hn::CappedTag<float, 1>(), reinterpret_cast<const T*>(from)));
-}
-
-// The absmax of the block at the cursor.
-template <BlockSpan kSpan>
-HWY_INLINE float absmax_at(const CodeRows& rows, const char* at) {
-  if constexpr (!is_narrow(kSpan)) return float_at<float>(at);
-  return rows.scale_dtype == DType::kF16 ? float_at<fp16>(at) : float_at<bf16>(at);
-}
-
-// The absmax of the next kCount groups in `out`: of groups in kHalfGroup the first half's, with the
-// second half's kCount further on. Moves the cursor's absmax behind them.
+// absmax[i] times the scale of x of the group that it belongs to, for kCount groups of a token.
 template <BlockSpan kSpan, int64_t kCount>
-HWY_INLINE void next_absmax(const CodeRows& rows, CodeCursor& at, float* HWY_RESTRICT out) {
-  constexpr int64_t kBytes = is_narrow(kSpan) ? sizeof(bf16) : sizeof(float);
-  if constexpr (kSpan == BlockSpan::kHalfGroup) {
-    for (int64_t i = 0; i < kCount; ++i) {
-      out[i] = float_at<float>(at.absmax + 2 * i * kBytes);
-      out[kCount + i] = float_at<float>(at.absmax + (2 * i + 1) * kBytes);
-    }
-    at.absmax += 2 * kCount * kBytes;
-  } else if constexpr (kSpan == BlockSpan::kNarrowGroup && kCount > 1) {
-    const Floats d;
-    const auto widen = [&](const auto* from) HWY_ATTR {
-      for (int64_t i = 0; i < kCount; i += static_cast<int64_t>(hn::Lanes(d))) {
-        hn::Store(load_floats(d, from + i), d, out + i);
-      }
-    };
-    if (rows.scale_dtype == DType::kF16) {
-      widen(reinterpret_cast<const fp16*>(at.absmax));
+HWY_INLINE void make_scales(const float* HWY_RESTRICT absmax, const float* HWY_RESTRICT of_x,
+                            float* HWY_RESTRICT scales) {
+  const hn::CappedTag<float, kCount> d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t i = 0; i < kCount; i += lanes) {
+    const auto x_scale = hn::LoadU(d, of_x + i);
+    if constexpr (kSpan != BlockSpan::kHalfGroup) {
+      hn::StoreU(hn::Mul(hn::LoadU(d, absmax + i), x_scale), d, scales + i);
+    } else if constexpr (kCount == 1) {
+      scales[0] = absmax[0] * of_x[0];
+      scales[1] = absmax[1] * of_x[0];
     } else {
-      widen(reinterpret_cast<const bf16*>(at.absmax));
+      hn::Vec<decltype(d)> even, odd;
+      hn::LoadInterleaved2(d, absmax + 2 * i, even, odd);
+      hn::StoreInterleaved2(hn::Mul(even, x_scale), hn::Mul(odd, x_scale), d, scales + 2 * i);
     }
-    at.absmax += kCount * kBytes;
+  }
+}
+
+// The scales of one of kCount groups in the lanes of its sums.
+template <BlockSpan kSpan, int64_t kCount>
+HWY_INLINE hn::Vec<Floats> in_lanes(const float* HWY_RESTRICT scales) {
+  const Floats d;
+  if constexpr (kSpan != BlockSpan::kHalfGroup) {
+    return hn::Set(d, *scales);
+  } else if constexpr (kCount == 1) {  // still in registers
+    return hn::IfThenElse(hn::FirstN(d, hn::Lanes(d) / 2), hn::Set(d, scales[0]),
+                          hn::Set(d, scales[1]));
   } else {
-    for (int64_t i = 0; i < kCount; ++i) {
-      out[i] = absmax_at<kSpan>(rows, at.absmax);
-      if (--at.left > 0) continue;  // the next group is in this block, too
-      at.left = rows.groups_per_block;
-      at.absmax += kBytes;
-    }
+    const auto lane = hn::Iota(hn::RebindToSigned<Floats>(), 0);
+    const auto half = hn::ShiftRight < kFloatLanes == 8 ? 2 : 1 > (lane);
+    return hn::TableLookupLanes(hn::LoadU(d, scales), hn::IndicesFromVec(d, half));
   }
 }
 
@@ -121,14 +110,11 @@ HWY_INLINE void dot_rows(const CodePairs& table, const CodeRows& rows, int64_t g
   // The next kCount groups: what is the same for all lanes is multiplied by vectors, once.
   const auto add = [&]<int64_t kCount>(int64_t g) HWY_ATTR {
     constexpr int64_t kScales = (kHalves ? 2 : 1) * kCount;
-    alignas(32) float absmax[kScales], scales[kTokens * kScales];
+    constexpr int64_t kRead = kHalves ? kFloatLanes : 0;  // beyond the last
+    alignas(32) float absmax[kScales], scales[kTokens * kScales + kRead];
     next_absmax<kSpan, kCount>(rows, at, absmax);
-    const hn::CappedTag<float, kCount> ds;
     for (int t = 0; t < kTokens; ++t) {
-      for (int64_t k = 0; k < kScales; k += static_cast<int64_t>(hn::Lanes(ds))) {
-        const auto of_x = hn::LoadU(ds, x_scales + t * rows.groups + g + k % kCount);
-        hn::StoreU(hn::Mul(hn::LoadU(ds, absmax + k), of_x), ds, scales + t * kScales + k);
-      }
+      make_scales<kSpan, kCount>(absmax, x_scales + t * rows.groups + g, scales + t * kScales);
     }
     // Broadcast from memory, not from the registers they were stored from: shuffles are scarce
     // here.
@@ -140,11 +126,8 @@ HWY_INLINE void dot_rows(const CodePairs& table, const CodeRows& rows, int64_t g
       HWY_UNROLL(4)
       for (int t = 0; t < kTokens; ++t) {
         const auto product = group_product(values, x + t * cols + (g + i) * group);
-        auto scale = hn::Set(d, scales[t * kScales + i]);
-        if constexpr (kHalves) {
-          const auto second = hn::Set(d, scales[t * kScales + kCount + i]);
-          scale = hn::IfThenElse(hn::FirstN(d, hn::Lanes(d) / 2), scale, second);
-        }
+        const float* own = scales + t * kScales + (kHalves ? 2 : 1) * i;
+        const auto scale = in_lanes<kSpan, kCount>(own);
         total[t] = hn::MulAdd(product, scale, total[t]);
       }
     }
@@ -153,7 +136,7 @@ HWY_INLINE void dot_rows(const CodePairs& table, const CodeRows& rows, int64_t g
   for (; g + kChunkGroups <= groups; g += kChunkGroups) add.template operator()<kChunkGroups>(g);
   for (; g < groups; ++g) add.template operator()<1>(g);
   HWY_UNROLL(4)
-  for (int t = 0; t < kTokens; ++t) hn::Store(total[t], d, lanes + t * hn::MaxLanes(d));
+  for (int t = 0; t < kTokens; ++t) hn::Store(total[t], d, lanes + t * kFloatLanes);
   *cursors = at;
 }
 

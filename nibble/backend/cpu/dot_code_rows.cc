@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <vector>
 
 #include "nibble/backend/cpu/block_activations.h"
@@ -22,6 +23,7 @@
 #include "nibble/backend/cpu/block_offsets-inl.h"
 #include "nibble/backend/cpu/dot_code_pairs-inl.h"
 #include "nibble/backend/cpu/dot_code_words-inl.h"
+#include "nibble/backend/cpu/group_absmax-inl.h"
 #include "nibble/backend/cpu/lane_sums-inl.h"
 
 // Shared by all targets, so outside their namespaces and defined once.
@@ -69,16 +71,6 @@ HWY_INLINE float offset_product(const CodeBlockView& block, int64_t row, int64_t
   return with_scales(block, row * blocks, product);
 }
 
-// The absmax of consecutive blocks in the form in which kSpan reads them.
-template <BlockSpan kSpan>
-HWY_INLINE const char* absmax_from(const CodeBlockView& block, int64_t begin, int64_t count,
-                                   std::vector<float>& scratch) {
-  if constexpr (is_narrow(kSpan)) {
-    return static_cast<const char*>(block.absmax) + begin * size_of(block.scale_dtype);
-  }
-  return reinterpret_cast<const char*>(absmax_of(block, begin, count, scratch));
-}
-
 // A range of rows times all tokens.
 template <BlockSpan kSpan>
 class RangeProduct {
@@ -95,15 +87,11 @@ class RangeProduct {
         unit_(weight.block.largest / static_cast<float>(limit_)) {
     const CodeBlockView& block = weight.block;
     const int64_t group = code_group();
-    rows_ = {.scale_dtype = is_narrow(kSpan) ? block.scale_dtype : DType::kF32,
+    rows_ = {.scale_dtype = kSpan == BlockSpan::kNarrowGroup ? block.scale_dtype : DType::kF32,
              .groups = weight.cols / group,
-             .groups_per_block = std::max<int64_t>(1, block.block_size / group),
-             .group_bytes = group / 2};
-    const int64_t first = range.begin * weight.cols / block.block_size;
-    const int64_t last = (range.end * weight.cols - 1) / block.block_size;
-    begin_ = {.codes = block.codes + range.begin * weight.cols / 2,
-              .absmax = absmax_from<kSpan>(block, first, last - first + 1, scratch_),
-              .left = rows_.groups_per_block - range.begin * rows_.groups % rows_.groups_per_block};
+             .group_bytes = group / 2,
+             .group_absmax = kSpan == BlockSpan::kHalfGroup ? 2 : 1};
+    begin_ = {.codes = block.codes + range.begin * weight.cols / 2, .absmax = absmax_of_range()};
   }
 
   // Parts of tokens are the outer loop, so that a part stays in the first-level cache: a range's
@@ -122,6 +110,24 @@ class RangeProduct {
   }
 
  private:
+  // The absmax of all rows, as kSpan has it.
+  HWY_INLINE const char* absmax_of_range() {
+    const CodeBlockView& block = weight_.block;
+    const int64_t group = code_group(), size = block.block_size;
+    const int64_t first = range_.begin * weight_.cols / size;
+    if (kSpan == BlockSpan::kNarrowGroup) {
+      return static_cast<const char*>(block.absmax) + first * size_of(block.scale_dtype);
+    }
+    const int64_t last = (range_.end * weight_.cols - 1) / size;
+    const float* blocks = absmax_of(block, first, last - first + 1, of_blocks_);
+    if (size <= group) return reinterpret_cast<const char*>(blocks);
+    const int64_t span = size / group, begin = range_.begin * rows_.groups - first * span;
+    const int64_t count = (range_.end - range_.begin) * rows_.groups;
+    of_groups_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(count + kChunkGroups));
+    spread_absmax(blocks, span, begin, begin + count, of_groups_.get());
+    return reinterpret_cast<const char*>(of_groups_.get());
+  }
+
   // All rows, for as many columns as the x of kTokens tokens stay in the first-level cache with.
   template <int kTokens>
   HWY_NOINLINE void multiply_part(int64_t t) const {
@@ -131,7 +137,7 @@ class RangeProduct {
     const int64_t stretch = kStretchBytes / (kTokens * code_group() * int64_t{sizeof(int16_t)});
     for (int64_t from = 0; from < rows_.groups; from += stretch) {
       const int64_t count = std::min(stretch, rows_.groups - from);
-      CodeCursor at = begin_.ahead(kSpan, rows_, from);
+      CodeCursor at = begin_.ahead(rows_, from);
       int64_t row = range_.begin;
       for (; row + kRows * kSteps <= range_.end; row += kRows * kSteps) {
         multiply<kRows, kTokens, kSteps>(at, row, t, from, count);
@@ -150,19 +156,25 @@ class RangeProduct {
     alignas(64) float lanes[kSteps * kSums * kLanes];
     const int64_t before = from * (kOrder == BlockOrder::kWords ? kTokens : 1);
     const int16_t* codes = x_.codes.get() + t * weight_.cols + before * 2 * rows_.group_bytes;
-    const float* scales = x_.scales.get() + (t * rows_.groups + before) * x_.scale_lanes;
+    const int64_t lanes_of_one = kTokens == 1 ? 1 : x_.scale_lanes;
+    const float* scales =
+        x_.scales.get() + t * rows_.groups * x_.scale_lanes + before * lanes_of_one;
     for (int step = 0; step < kSteps; ++step) {
       CodeCursor cursors[kRows] = {at};
       for (int r = 1; r < kRows; ++r) {
-        cursors[r] = cursors[r - 1].ahead(kSpan, rows_, rows_.groups);
+        cursors[r] = cursors[r - 1].ahead(rows_, rows_.groups);
       }
       dot_rows<kRows, kTokens, kSpan>(table_, rows_, count, cursors, codes, scales,
                                       lanes + step * kSums * kLanes);
       at = cursors[kRows - 1];
-      if (count < rows_.groups) at = at.ahead(kSpan, rows_, rows_.groups - count);
+      if (count < rows_.groups) at = at.ahead(rows_, rows_.groups - count);
     }
     float sums[(kSteps * kSums + 3) / 4 * 4];
     sum_lanes<kSteps * kSums>(d, lanes, sums);
+    if (kTokens == 1 && from == 0 && !args_.bias && !weight_.block.zeros) {  // by one vector
+      for (int r = 0; r < kSteps; ++r) args_.y[t * weight_.rows + row + r] = sums[r] * unit_;
+      return;
+    }
     for (int r = 0; r < kSteps * kRows; ++r) {
       for (int i = 0; i < kTokens; ++i) {
         add(row + r, t + i, sums[r * kTokens + i] * unit_, /*first=*/from == 0);
@@ -190,7 +202,8 @@ class RangeProduct {
   const CodeTable table_;
   const float unit_;
   CodeRows rows_;
-  std::vector<float> scratch_;
+  std::vector<float> of_blocks_;
+  std::unique_ptr<float[]> of_groups_;
   CodeCursor begin_;
 };
 
@@ -201,11 +214,10 @@ void DotCodeRows(const WeightView& weight, const BlockActivations& x, const Line
   const auto run = [&]<BlockSpan kSpan>()
                        HWY_ATTR { RangeProduct<kSpan>(weight, x, args, range).run(); };
   if (size < group) return run.template operator()<BlockSpan::kHalfGroup>();
-  if (!weight.block.absmax || weight.block.scale_dtype == DType::kF32) {
-    return run.template operator()<BlockSpan::kGroups>();
+  if (size == group && weight.block.absmax && weight.block.scale_dtype != DType::kF32) {
+    return run.template operator()<BlockSpan::kNarrowGroup>();
   }
-  if (size == group) return run.template operator()<BlockSpan::kNarrowGroup>();
-  run.template operator()<BlockSpan::kNarrowGroups>();
+  run.template operator()<BlockSpan::kGroup>();
 }
 
 #endif  // HWY_TARGET == HWY_SCALAR

@@ -17,6 +17,7 @@
 #include <type_traits>
 
 #include "nibble/backend/cpu/code_cursor.h"
+#include "nibble/backend/cpu/group_absmax-inl.h"
 #include "nibble/backend/cpu/linear_kernels.h"
 #include "nibble/backend/cpu/micro_pairs-inl.h"
 
@@ -64,78 +65,50 @@ HWY_INLINE hn::Vec256<int32_t> add_word_products(hn::Vec256<int16_t> a, hn::Vec2
   return hn::ReorderWidenMulAccumulate(hn::Full256<int32_t>(), a, b, sum, unused);
 }
 
-// `first` in the lower eight lanes, `second` in the upper ones.
-template <class D>
-HWY_INLINE hn::Vec<D> in_halves(D d, hn::TFromD<D> first, hn::TFromD<D> second) {
-  return hn::IfThenElse(hn::FirstN(d, 8), hn::Set(d, first), hn::Set(d, second));
-}
-
 // A CodeCursor in registers.
 template <BlockSpan kSpan>
 struct FloatCursor {
   const uint8_t* codes;
   const float* absmax;
-  int64_t left;  // groups up to the end of the block that holds the next one
 
   HWY_INLINE FloatCursor(const CodeCursor& at, DType)
-      : codes(at.codes), absmax(reinterpret_cast<const float*>(at.absmax)), left(at.left) {}
+      : codes(at.codes), absmax(reinterpret_cast<const float*>(at.absmax)) {}
 
-  // The absmax of each lane of the sums of the next group (d256), or of the next two.
+  // The absmax of each lane of the sums of the next group (d256), or of the next two. Moves behind
+  // them.
   template <class D>
-  HWY_INLINE hn::Vec<D> absmax_lanes(D d) const {
-    if constexpr (kSpan == BlockSpan::kHalfGroup) {
-      auto lanes = hn::Set(d, absmax[0]);
-      HWY_UNROLL(3)
-      for (size_t i = 1; i < hn::MaxLanes(d) / 4; ++i) {
-        lanes = hn::IfThenElse(hn::FirstN(d, 4 * i), lanes, hn::Set(d, absmax[i]));
-      }
-      return lanes;
+  HWY_INLINE hn::Vec<D> next_absmax(D d) {
+    constexpr int kBlocks = static_cast<int>(hn::MaxLanes(D())) / kShared;
+    auto lanes = hn::Set(d, absmax[0]);
+    HWY_UNROLL(3)
+    for (int i = 1; i < kBlocks; ++i) {
+      lanes = hn::IfThenElse(hn::FirstN(d, kShared * i), lanes, hn::Set(d, absmax[i]));
     }
-    if (hn::MaxLanes(d) == 8) return hn::Set(d, absmax[0]);
-    return in_halves(d, absmax[0], absmax[left == 1 ? 1 : 0]);
+    absmax += kBlocks;
+    return lanes;
   }
 
-  HWY_INLINE void advance(int64_t groups_per_block) {  // past a group
-    if constexpr (kSpan == BlockSpan::kHalfGroup) {
-      absmax += 2;
-    } else if (--left == 0) {
-      left = groups_per_block;
-      ++absmax;
-    }
-  }
+ private:
+  static constexpr int kShared = kSpan == BlockSpan::kHalfGroup ? 4 : 8;  // lanes of a block
 };
 
-// The same with narrow absmax; kOne: of one group each.
-template <bool kOne>
+// The same with narrow absmax.
 struct NarrowCursor {
   const uint8_t* codes;
   const uint16_t* absmax;
-  int64_t left;
   bool fp16;
 
   HWY_INLINE NarrowCursor(const CodeCursor& at, DType scale_dtype)
       : codes(at.codes),
         absmax(reinterpret_cast<const uint16_t*>(at.absmax)),
-        left(at.left),
         fp16(scale_dtype == DType::kF16) {}
 
-  HWY_INLINE hn::Vec256<float> absmax_lanes(hn::Full256<float> d) const {
-    return widen(d, *absmax);
-  }
-  HWY_INLINE hn::Vec512<float> absmax_lanes(hn::Full512<float> d) const {
+  HWY_INLINE hn::Vec256<float> next_absmax(hn::Full256<float> d) { return widen(d, *absmax++); }
+  HWY_INLINE hn::Vec512<float> next_absmax(hn::Full512<float> d) {
     uint32_t pair = 0;
-    if constexpr (kOne) {
-      std::memcpy(&pair, absmax, sizeof pair);
-    } else {
-      pair = absmax[0] | uint32_t{absmax[left == 1 ? 1 : 0]} << 16;
-    }
+    std::memcpy(&pair, absmax, sizeof pair);
+    absmax += 2;
     return widen(d, pair);
-  }
-
-  HWY_INLINE void advance(int64_t groups_per_block) {
-    if (!kOne && --left > 0) return;
-    left = groups_per_block;
-    ++absmax;
   }
 
  private:
@@ -144,21 +117,110 @@ struct NarrowCursor {
   HWY_INLINE hn::Vec<D> widen(D d, uint32_t pair) const {
     if (fp16) {
       const hn::Rebind<uint16_t, D> d16;
-      const auto lanes =
-          in_halves(d16, static_cast<uint16_t>(pair), static_cast<uint16_t>(pair >> 16));
+      const auto first = hn::Set(d16, static_cast<uint16_t>(pair));
+      const auto second = hn::Set(d16, static_cast<uint16_t>(pair >> 16));
+      const auto lanes = hn::IfThenElse(hn::FirstN(d16, 8), first, second);
       return hn::PromoteTo(d, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), lanes));
     }
     // Each is the upper half of a float: the second lies there, the first moves up.
     const hn::RebindToUnsigned<D> d32;
-    const auto bits = hn::Shl(hn::Set(d32, pair), in_halves(d32, 16u, 0u));
+    const auto shift = hn::IfThenElse(hn::FirstN(d32, 8), hn::Set(d32, 16u), hn::Zero(d32));
+    const auto bits = hn::Shl(hn::Set(d32, pair), shift);
     return hn::BitCast(d, hn::And(bits, hn::Set(d32, 0xffff0000u)));
   }
 };
 
 template <BlockSpan kSpan>
-using RowCursor = std::conditional_t<
-    kSpan == BlockSpan::kNarrowGroup, NarrowCursor<true>,
-    std::conditional_t<kSpan == BlockSpan::kNarrowGroups, NarrowCursor<false>, FloatCursor<kSpan>>>;
+using RowCursor =
+    std::conditional_t<kSpan == BlockSpan::kNarrowGroup, NarrowCursor, FloatCursor<kSpan>>;
+
+// The absmax of the next kCount groups, or of their halves. Moves the cursor's absmax behind them.
+template <BlockSpan kSpan, int64_t kCount>
+HWY_INLINE hn::Vec512<float> absmax_of_groups(const CodeRows& rows, CodeCursor& at) {
+  const hn::Full512<float> d;
+  if constexpr (kSpan == BlockSpan::kHalfGroup) {
+    const char* from = at.absmax;
+    at.absmax += 2 * kCount * int64_t{sizeof(float)};
+    return hn::MaskedLoad(hn::FirstN(d, 2 * kCount), d, reinterpret_cast<const float*>(from));
+  }
+  if constexpr (kCount == 1) {
+    float absmax = 0.0f;
+    next_absmax<kSpan, 1>(rows, at, &absmax);
+    return hn::Set(d, absmax);
+  }
+  alignas(32) float absmax[kChunkGroups] = {};
+  next_absmax<kSpan, kCount>(rows, at, absmax);
+  return hn::ZeroExtendVector(d, hn::Load(hn::Full256<float>(), absmax));
+}
+
+// The products of a group (or two) of codes with one token, summed over the four of each lane.
+template <class D32>
+HWY_INLINE hn::Vec<D32> word_products(D32 d32, const CodeTable& table,
+                                      const uint8_t* HWY_RESTRICT from,
+                                      const int16_t* HWY_RESTRICT x) {
+  const hn::RepartitionToNarrow<D32> d16;
+  const hn::RebindToUnsigned<decltype(d16)> u16;
+  constexpr int64_t kWords = static_cast<int64_t>(hn::MaxLanes(d16));
+  auto codes = hn::BitCast(u16, hn::LoadU(hn::Repartition<uint8_t, D32>(), from));
+  asm("" : "+v"(codes.raw));  // loaded once: g++ would load it again for each shift
+  auto sum = hn::Zero(d32);
+  sum = add_word_products(table.look_up(hn::ShiftRight<4>(codes)), hn::LoadU(d16, x), sum);
+  sum = add_word_products(table.look_up(codes), hn::LoadU(d16, x + kWords), sum);
+  sum = add_word_products(table.look_up(hn::ShiftRight<12>(codes)), hn::LoadU(d16, x + 2 * kWords),
+                          sum);
+  return add_word_products(table.look_up(hn::ShiftRight<8>(codes)), hn::LoadU(d16, x + 3 * kWords),
+                           sum);
+}
+
+// One row times one token, whose scales are those of the groups, once each: kChunkGroups groups at
+// a time, whose scales are multiplied by vectors and then spread over the lanes they belong to.
+template <BlockSpan kSpan>
+HWY_INLINE void dot_row(const CodeTable& table, const CodeRows& rows, int64_t groups,
+                        CodeCursor* cursor, const int16_t* HWY_RESTRICT x,
+                        const float* HWY_RESTRICT x_scales, float* HWY_RESTRICT lanes) {
+  constexpr bool kHalves = kSpan == BlockSpan::kHalfGroup;
+  constexpr int kShared = kHalves ? 4 : 8;  // lanes of a scale
+  const hn::Full512<float> d;
+  const hn::Full256<float> d256;
+  const hn::Full512<int32_t> d32;
+  CodeCursor at = *cursor;
+  hn::Vec512<float> total = hn::Zero(d);
+  // The next kCount groups.
+  const auto add = [&]<int64_t kCount>(int64_t g) HWY_ATTR {
+    auto of_x = kCount == 1 ? hn::Set(d, x_scales[g])
+                            : hn::MaskedLoad(hn::FirstN(d, kCount), d, x_scales + g);
+    if constexpr (kHalves) {  // each twice
+      const auto twice = hn::ShiftRight<1>(hn::Iota(d32, 0));
+      of_x = hn::TableLookupLanes(of_x, hn::IndicesFromVec(d, twice));
+    }
+    const auto scales = hn::Mul(absmax_of_groups<kSpan, kCount>(rows, at), of_x);
+    const auto first = hn::Iota(d32, 0);
+    const auto shared = kHalves ? hn::ShiftRight<2>(first) : hn::ShiftRight<3>(first);
+    HWY_UNROLL(4)
+    for (int64_t i = 0; i < kCount; i += 2) {
+      const auto of_lanes = hn::Add(shared, hn::Set(d32, static_cast<int32_t>(i * 8 / kShared)));
+      const auto scale = hn::TableLookupLanes(scales, hn::IndicesFromVec(d, of_lanes));
+      prefetch(at.codes, kCodesPrefetch);
+      if constexpr (kCount > 1) {
+        const auto sum = word_products(hn::Full512<int32_t>(), table, at.codes, x);
+        total = hn::MulAdd(hn::ConvertTo(d, sum), scale, total);
+        at.codes += 64;
+        x += 128;
+      } else {
+        const auto sum = word_products(hn::Full256<int32_t>(), table, at.codes, x);
+        total = hn::MulAdd(hn::ZeroExtendVector(d, hn::ConvertTo(d256, sum)), scale, total);
+        at.codes += 32;
+        x += 64;
+      }
+    }
+  };
+  int64_t g = 0;
+  for (; g + kChunkGroups <= groups; g += kChunkGroups) add.template operator()<kChunkGroups>(g);
+  for (; g + 2 <= groups; g += 2) add.template operator()<2>(g);
+  if (g < groups) add.template operator()<1>(g);
+  hn::Store(total, d, lanes);
+  *cursor = at;
+}
 
 // Vector r * kTokens + t of `lanes` sums up to row r . x[t] over the next `groups` of the rows, for
 // the kTokens of one part. Moves the rows' cursors behind them. Rows share what is loaded of x; two
@@ -167,7 +229,9 @@ template <int kRows, int kTokens, BlockSpan kSpan>
 HWY_INLINE void dot_rows(const CodeTable& table, const CodeRows& rows, int64_t groups,
                          CodeCursor* cursors, const int16_t* HWY_RESTRICT x,
                          const float* HWY_RESTRICT x_scales, float* HWY_RESTRICT lanes) {
-  const int64_t groups_per_block = rows.groups_per_block;
+  if constexpr (kRows == 1 && kTokens == 1) {
+    return dot_row<kSpan>(table, rows, groups, cursors, x, x_scales, lanes);
+  }
   static_assert(kRows <= 2);
   RowCursor<kSpan> cursor[2] = {{cursors[0], rows.scale_dtype},
                                 {cursors[kRows - 1], rows.scale_dtype}};
@@ -190,9 +254,7 @@ HWY_INLINE void dot_rows(const CodeTable& table, const CodeRows& rows, int64_t g
       w[r][1] = table.look_up(codes);
       w[r][2] = table.look_up(hn::ShiftRight<12>(codes));
       w[r][3] = table.look_up(hn::ShiftRight<8>(codes));
-      scale[r] = at.absmax_lanes(d);
-      at.advance(groups_per_block);
-      if constexpr (kLanes == 16) at.advance(groups_per_block);
+      scale[r] = at.next_absmax(d);
     }
     HWY_UNROLL(8)
     for (int t = 0; t < kTokens; ++t) {
@@ -234,7 +296,7 @@ HWY_INLINE void dot_rows(const CodeTable& table, const CodeRows& rows, int64_t g
   HWY_UNROLL(16)
   for (int i = 0; i < kRows * kTokens; ++i) hn::Store(total[i], d512, lanes + i * 16);
   for (int r = 0; r < kRows; ++r) {
-    cursors[r] = {cursor[r].codes, reinterpret_cast<const char*>(cursor[r].absmax), cursor[r].left};
+    cursors[r] = {cursor[r].codes, reinterpret_cast<const char*>(cursor[r].absmax)};
   }
 }
 
