@@ -32,6 +32,9 @@ struct AffineGroup {
   int64_t bits = 4;        // 1 to 8
   int64_t group_size = 0;  // stored columns that share a scale
   ZeroForm zero_form = ZeroForm::kSubtracted;
+  // That all zeros are the middle code, 2^(bits - 1), which symmetric codes have: kernels that take
+  // codes minus that need not read them then (Weight::with_narrow_scales() looks).
+  bool zeros_are_middle = false;
   // Of scales (and of zeros that are no codes) in files; their values are exact in it.
   DType scale_dtype = DType::kF16;
 };

@@ -49,6 +49,19 @@ std::optional<DType> narrow_dtype(std::initializer_list<const Tensor*> tensors) 
   return std::nullopt;
 }
 
+template <class T>
+bool all_elements_are(const Tensor& tensor, float value) {
+  return std::ranges::all_of(tensor.data<T>(), [&](T x) { return to_float(x) == value; });
+}
+
+bool zeros_are_middle(const AffineGroup& packed) {
+  if (packed.zero_form != ZeroForm::kSubtracted) return false;
+  const auto middle = static_cast<float>(int64_t{1} << packed.bits) / 2.0f;
+  if (packed.zeros.dtype() == DType::kBF16) return all_elements_are<bf16>(packed.zeros, middle);
+  if (packed.zeros.dtype() == DType::kF16) return all_elements_are<fp16>(packed.zeros, middle);
+  return std::ranges::all_of(packed.zeros.data<float>(), [&](float x) { return x == middle; });
+}
+
 }  // namespace
 
 Weight Weight::with_narrow_scales() const {
@@ -59,6 +72,7 @@ Weight Weight::with_narrow_scales() const {
     }
   }
   if (AffineGroup* packed = std::get_if<AffineGroup>(&weight.packed_)) {
+    packed->zeros_are_middle = zeros_are_middle(*packed);
     if (const auto dtype = narrow_dtype({&packed->scales, &packed->zeros})) {
       packed->scales = to_dtype(packed->scales, *dtype);
       packed->zeros = to_dtype(packed->zeros, *dtype);

@@ -48,7 +48,8 @@ class Weight {
   Weight with_activation_mode(ActivationMode mode) const;
   // Absmax, or scales and zeros, in 16 bits where these hold every one of them exactly, as they do
   // those of a weight that was bfloat16 or float16: a ninth of the bytes of NF4 are its float32
-  // absmax. Nested absmax stay. Decodes to the same numbers.
+  // absmax. Nested absmax stay. Also finds out whether zeros say
+  // anything (AffineGroup::zeros_are_middle). Decodes to the same numbers.
   Weight with_narrow_scales() const;
 
   const Dense& as_dense() const { return std::get<Dense>(packed_); }

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <memory>
@@ -98,6 +99,13 @@ inline Weight affine_weight(Random& random, int64_t rows, int64_t cols, int64_t 
     for (size_t c = 0; c < at.size(); ++c) at[c] = static_cast<int32_t>(c);
     for (size_t c = at.size(); c > 1; --c) std::swap(at[c - 1], at[random.next() % c]);
   }
+  return Weight::affine_group(packed, cols, DType::kF16);
+}
+
+// Codes of a grid that is the same on both sides: all zeros are the middle code.
+inline Weight symmetric_weight(Random& random, int64_t rows, int64_t cols, int64_t group_size) {
+  AffineGroup packed = affine_weight(random, rows, cols, 4, group_size).as_affine_group();
+  std::ranges::fill(packed.zeros.mutable_data<float>(), 8.0f);
   return Weight::affine_group(packed, cols, DType::kF16);
 }
 

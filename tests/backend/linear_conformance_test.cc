@@ -65,6 +65,10 @@ std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) 
                       with_scales_of(affine_weight(random, rows, cols, 4, size, form), dtype)});
     }
   }
+  for (const int64_t size : {int64_t{32}, int64_t{64}, int64_t{128}}) {
+    list.push_back({fmt::format("affine, symmetric, groups of {}", size),
+                    symmetric_weight(random, rows, cols, size)});
+  }
   for (size_t i = list.size(); i-- > 0;) {
     const Layout layout = list[i].weight.layout();
     if (layout == Layout::kDense || layout == Layout::kInt8Row) continue;

@@ -82,6 +82,16 @@ TEST(NarrowScales, KeepsScalesAndZerosAlike) {
   EXPECT_EQ(narrow_dtype(affine(1.0009765625f, 0x1p20f)), DType::kF32);
 }
 
+TEST(NarrowScales, SaysWhereAllZerosAreTheMiddleCode) {
+  const auto are_middle = [](const Weight& weight) {
+    return weight.with_narrow_scales().as_affine_group().zeros_are_middle;
+  };
+  EXPECT_TRUE(are_middle(affine(0.5f, 8.0f)));
+  EXPECT_TRUE(are_middle(affine(0.5f, 8.0f).with_narrow_scales()));
+  EXPECT_TRUE(are_middle(affine(1.0001f, 8.0f)));
+  EXPECT_FALSE(are_middle(affine(0.5f, 7.0f)));
+}
+
 TEST(NarrowScales, LeavesOtherWeightsAndKeepsTheMode) {
   Weight weight = nf4({1, 1, 1, 1, 1, 1}).with_activation_mode(ActivationMode::kInt8);
   EXPECT_EQ(weight.with_narrow_scales().activation_mode(), ActivationMode::kInt8);

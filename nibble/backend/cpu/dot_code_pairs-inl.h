@@ -91,12 +91,12 @@ HWY_INLINE hn::Vec<Floats> in_lanes(const float* HWY_RESTRICT scales) {
   }
 }
 
-// Vector t of `lanes` sums up to row . x[t] over the row's next `groups`, for kTokens consecutive
-// tokens. Moves the row's cursor behind them.
+// The lanes of vector t sum up to row . x[t] over the row's next `groups`, for kTokens consecutive
+// tokens, and if `add` to what they held before. Moves the row's cursor behind them.
 template <int kRows, int kTokens, BlockSpan kSpan>
 HWY_INLINE void dot_rows(const CodePairs& table, const CodeRows& rows, int64_t groups,
                          CodeCursor* cursors, const int16_t* HWY_RESTRICT x,
-                         const float* HWY_RESTRICT x_scales, float* HWY_RESTRICT lanes) {
+                         const float* HWY_RESTRICT x_scales, bool add, float* HWY_RESTRICT lanes) {
   static_assert(kRows == 1);
   constexpr bool kHalves = kSpan == BlockSpan::kHalfGroup;
   const CodeBytes d8;
@@ -106,9 +106,11 @@ HWY_INLINE void dot_rows(const CodePairs& table, const CodeRows& rows, int64_t g
   CodeCursor at = *cursors;
   hn::Vec<Floats> total[kTokens];
   HWY_UNROLL(4)
-  for (int t = 0; t < kTokens; ++t) total[t] = hn::Zero(d);
+  for (int t = 0; t < kTokens; ++t) {
+    total[t] = add ? hn::Load(d, lanes + t * kFloatLanes) : hn::Zero(d);
+  }
   // The next kCount groups: what is the same for all lanes is multiplied by vectors, once.
-  const auto add = [&]<int64_t kCount>(int64_t g) HWY_ATTR {
+  const auto next = [&]<int64_t kCount>(int64_t g) HWY_ATTR {
     constexpr int64_t kScales = (kHalves ? 2 : 1) * kCount;
     constexpr int64_t kRead = kHalves ? kFloatLanes : 0;  // beyond the last
     alignas(32) float absmax[kScales], scales[kTokens * kScales + kRead];
@@ -133,8 +135,8 @@ HWY_INLINE void dot_rows(const CodePairs& table, const CodeRows& rows, int64_t g
     }
   };
   int64_t g = 0;
-  for (; g + kChunkGroups <= groups; g += kChunkGroups) add.template operator()<kChunkGroups>(g);
-  for (; g < groups; ++g) add.template operator()<1>(g);
+  for (; g + kChunkGroups <= groups; g += kChunkGroups) next.template operator()<kChunkGroups>(g);
+  for (; g < groups; ++g) next.template operator()<1>(g);
   HWY_UNROLL(4)
   for (int t = 0; t < kTokens; ++t) hn::Store(total[t], d, lanes + t * kFloatLanes);
   *cursors = at;

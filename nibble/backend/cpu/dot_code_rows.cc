@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <memory>
 #include <vector>
 
 #include "nibble/backend/cpu/block_activations.h"
@@ -48,27 +47,45 @@ void DotCodeRows(const WeightView&, const BlockActivations&, const LinearArgs&, 
 
 #else
 
-// What the offsets of a row's blocks add to its product with token t.
-HWY_INLINE float offset_product(const CodeBlockView& block, int64_t row, int64_t cols,
-                                const float* HWY_RESTRICT sums, int64_t t) {
-  const int64_t blocks = cols / block.block_size;
-  sums += t * blocks;
-  const auto product = [&](const auto* scales, const auto* zeros) HWY_ATTR {
-    const auto add = [&](auto d, int64_t i, auto total) HWY_ATTR {
+// The offsets of `count` blocks from block `first` on, times `factor`. Whether any is not zero:
+// those of symmetric codes are.
+HWY_INLINE bool make_offsets(const CodeBlockView& block, int64_t first, int64_t count, float factor,
+                             float* HWY_RESTRICT out) {
+  return with_scales(block, first, [&](const auto* scales, const auto* zeros) HWY_ATTR {
+    const auto make = [&](auto d, int64_t i) HWY_ATTR {
       const auto offset = offsets_of(d, scales + i, zeros + i, block.zero_form);
-      return hn::MulAdd(offset, hn::LoadU(d, sums + i), total);
+      hn::StoreU(hn::Mul(offset, hn::Set(d, factor)), d, out + i);
+      return !hn::AllTrue(d, hn::Eq(offset, hn::Zero(d)));
     };
-    const hn::CappedTag<float, 8> d;
-    const hn::CappedTag<float, 1> d1;
-    const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-    auto total = hn::Zero(d);
+    const TotalLanes d;
+    const int64_t width = static_cast<int64_t>(hn::Lanes(d));
+    bool any = false;
     int64_t i = 0;
-    for (; i + lanes <= blocks; i += lanes) total = add(d, i, total);
-    auto rest = hn::Set(d1, hn::GetLane(hn::SumOfLanes(d, total)));
-    for (; i < blocks; ++i) rest = add(d1, i, rest);
-    return hn::GetLane(rest);
-  };
-  return with_scales(block, row * blocks, product);
+    for (; i + width <= count; i += width) any |= make(d, i);
+    for (; i < count; ++i) any |= make(hn::CappedTag<float, 1>(), i);
+    return any;
+  });
+}
+
+// The products of `count` offsets and sums of x, over all lanes.
+HWY_INLINE hn::Vec<TotalLanes> offset_products(const float* HWY_RESTRICT offsets,
+                                               const float* HWY_RESTRICT sums, int64_t count) {
+  const TotalLanes d;
+  const int64_t width = static_cast<int64_t>(hn::Lanes(d));
+  auto total = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + width <= count; i += width) {
+    total = hn::MulAdd(hn::LoadU(d, offsets + i), hn::LoadU(d, sums + i), total);
+  }
+  if (i == count) return total;
+#if HWY_TARGET <= HWY_AVX2  // whose masked loads read only what they give, from anywhere
+  const auto rest = hn::FirstN(d, static_cast<size_t>(count - i));
+  return hn::MulAdd(hn::MaskedLoad(rest, d, offsets + i), hn::MaskedLoad(rest, d, sums + i), total);
+#else
+  float rest = 0.0f;
+  for (; i < count; ++i) rest += offsets[i] * sums[i];
+  return hn::Add(total, hn::IfThenElseZero(hn::FirstN(d, 1), hn::Set(d, rest)));
+#endif
 }
 
 // A range of rows times all tokens.
@@ -85,18 +102,34 @@ class RangeProduct {
                            weight.activations_are_int8 ? kInt8ValueLimit : kDotValueLimit)),
         table_(weight.block.codebook, weight.block.largest, static_cast<float>(limit_)),
         unit_(weight.block.largest / static_cast<float>(limit_)) {
-    const CodeBlockView& block = weight.block;
     const int64_t group = code_group();
-    rows_ = {.scale_dtype = kSpan == BlockSpan::kNarrowGroup ? block.scale_dtype : DType::kF32,
-             .groups = weight.cols / group,
-             .group_bytes = group / 2,
-             .group_absmax = kSpan == BlockSpan::kHalfGroup ? 2 : 1};
-    begin_ = {.codes = block.codes + range.begin * weight.cols / 2, .absmax = absmax_of_range()};
+    rows_ = {
+        .scale_dtype = kSpan == BlockSpan::kNarrowGroup ? weight.block.scale_dtype : DType::kF32,
+        .groups = weight.cols / group,
+        .group_bytes = group / 2,
+        .group_absmax = kSpan == BlockSpan::kHalfGroup ? 2 : 1};
   }
 
+  // One token takes as many rows at once as keep what is made of their blocks in the first-level
+  // cache; several take all, so that what stays there is a part of x.
+  HWY_INLINE void run() {
+    constexpr int64_t kBytesAtOnce = 16 << 10;  // of codes
+    const int64_t row_bytes = rows_.groups * rows_.group_bytes;
+    const int64_t some = std::max<int64_t>(1, kBytesAtOnce / row_bytes / 4) * 4;
+    const bool makes = kSpan != BlockSpan::kNarrowGroup || weight_.block.zeros;
+    const int64_t step = makes && x_.tokens == 1 ? some : range_.end - range_.begin;
+    for (int64_t row = range_.begin; row < range_.end; row += step) {
+      now_ = {row, std::min(row + step, range_.end)};
+      prefetch_blocks({now_.end, std::min(now_.end + step, range_.end)});
+      prepare();
+      multiply_rows();
+    }
+  }
+
+ private:
   // Parts of tokens are the outer loop, so that a part stays in the first-level cache: a range's
   // codes are small enough for the second one (linear_split.h).
-  HWY_INLINE void run() const {
+  HWY_INLINE void multiply_rows() const {
     for (int64_t t = 0; t < x_.tokens;) {
       const int64_t step = tokens_of_part(x_.tokens - t, kLargestPart);
       if constexpr (kLargestPart == 8) {
@@ -109,23 +142,49 @@ class RangeProduct {
     }
   }
 
- private:
-  // The absmax of all rows, as kSpan has it.
-  HWY_INLINE const char* absmax_of_range() {
+  HWY_INLINE int64_t first_block(int64_t row) const {
+    return row * weight_.cols / weight_.block.block_size;
+  }
+  HWY_INLINE int64_t end_of_blocks(int64_t row) const {
+    return (row * weight_.cols - 1) / weight_.block.block_size + 1;
+  }
+
+  // What prepare() will read of these rows. What multiply() reads itself comes in order.
+  HWY_INLINE void prefetch_blocks(RowRange rows) const {
     const CodeBlockView& block = weight_.block;
-    const int64_t group = code_group(), size = block.block_size;
-    const int64_t first = range_.begin * weight_.cols / size;
+    const int64_t begin = first_block(rows.begin), end = end_of_blocks(rows.end);
+    const auto all = [&](const void* from, int64_t size) HWY_ATTR {
+      for (int64_t at = begin * size; at < end * size; at += 64) prefetch(from, at);
+    };
+    if (block.absmax) all(block.absmax, size_of(block.scale_dtype));
+    if (block.zeros) all(block.zeros, size_of(block.scale_dtype));
+    if (block.nested_codes) all(block.nested_codes, 1);
+  }
+
+  HWY_INLINE void prepare() {
+    const CodeBlockView& block = weight_.block;
+    begin_ = {.codes = block.codes + now_.begin * weight_.cols / 2, .absmax = absmax_of_rows()};
+    has_offsets_ = false;
+    if (!block.zeros) return;
+    const int64_t first = first_block(now_.begin), count = first_block(now_.end) - first;
+    offsets_.resize(std::max(offsets_.size(), static_cast<size_t>(count)));
+    has_offsets_ = make_offsets(block, first, count, 1.0f / unit_, offsets_.data());
+  }
+
+  // The absmax of the rows, as kSpan has it.
+  HWY_INLINE const char* absmax_of_rows() {
+    const CodeBlockView& block = weight_.block;
+    const int64_t group = code_group(), size = block.block_size, first = first_block(now_.begin);
     if (kSpan == BlockSpan::kNarrowGroup) {
       return static_cast<const char*>(block.absmax) + first * size_of(block.scale_dtype);
     }
-    const int64_t last = (range_.end * weight_.cols - 1) / size;
-    const float* blocks = absmax_of(block, first, last - first + 1, of_blocks_);
+    const float* blocks = absmax_of(block, first, end_of_blocks(now_.end) - first, of_blocks_);
     if (size <= group) return reinterpret_cast<const char*>(blocks);
-    const int64_t span = size / group, begin = range_.begin * rows_.groups - first * span;
-    const int64_t count = (range_.end - range_.begin) * rows_.groups;
-    of_groups_ = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(count + kChunkGroups));
-    spread_absmax(blocks, span, begin, begin + count, of_groups_.get());
-    return reinterpret_cast<const char*>(of_groups_.get());
+    const int64_t span = size / group, begin = now_.begin * rows_.groups - first * span;
+    const int64_t count = (now_.end - now_.begin) * rows_.groups;
+    of_groups_.resize(std::max(of_groups_.size(), static_cast<size_t>(count + kChunkGroups)));
+    spread_absmax(blocks, span, begin, begin + count, of_groups_.data());
+    return reinterpret_cast<const char*>(of_groups_.data());
   }
 
   // All rows, for as many columns as the x of kTokens tokens stay in the first-level cache with.
@@ -138,11 +197,11 @@ class RangeProduct {
     for (int64_t from = 0; from < rows_.groups; from += stretch) {
       const int64_t count = std::min(stretch, rows_.groups - from);
       CodeCursor at = begin_.ahead(rows_, from);
-      int64_t row = range_.begin;
-      for (; row + kRows * kSteps <= range_.end; row += kRows * kSteps) {
+      int64_t row = now_.begin;
+      for (; row + kRows * kSteps <= now_.end; row += kRows * kSteps) {
         multiply<kRows, kTokens, kSteps>(at, row, t, from, count);
       }
-      for (; row < range_.end; ++row) multiply<1, kTokens, 1>(at, row, t, from, count);
+      for (; row < now_.end; ++row) multiply<1, kTokens, 1>(at, row, t, from, count);
     }
   }
 
@@ -159,39 +218,42 @@ class RangeProduct {
     const int64_t lanes_of_one = kTokens == 1 ? 1 : x_.scale_lanes;
     const float* scales =
         x_.scales.get() + t * rows_.groups * x_.scale_lanes + before * lanes_of_one;
+    const bool with_offsets = has_offsets_ && from == 0;
+    if (with_offsets) {
+      for (int i = 0; i < kSteps * kSums; ++i) {
+        hn::Store(offsets_of_row(row + i / kTokens, t + i % kTokens), d, lanes + i * kLanes);
+      }
+    }
     for (int step = 0; step < kSteps; ++step) {
       CodeCursor cursors[kRows] = {at};
       for (int r = 1; r < kRows; ++r) {
         cursors[r] = cursors[r - 1].ahead(rows_, rows_.groups);
       }
-      dot_rows<kRows, kTokens, kSpan>(table_, rows_, count, cursors, codes, scales,
+      dot_rows<kRows, kTokens, kSpan>(table_, rows_, count, cursors, codes, scales, with_offsets,
                                       lanes + step * kSums * kLanes);
       at = cursors[kRows - 1];
       if (count < rows_.groups) at = at.ahead(rows_, rows_.groups - count);
     }
     float sums[(kSteps * kSums + 3) / 4 * 4];
     sum_lanes<kSteps * kSums>(d, lanes, sums);
-    if (kTokens == 1 && from == 0 && !args_.bias && !weight_.block.zeros) {  // by one vector
+    if (kTokens == 1 && from == 0 && !args_.bias) {  // by one vector
       for (int r = 0; r < kSteps; ++r) args_.y[t * weight_.rows + row + r] = sums[r] * unit_;
       return;
     }
     for (int r = 0; r < kSteps * kRows; ++r) {
       for (int i = 0; i < kTokens; ++i) {
-        add(row + r, t + i, sums[r * kTokens + i] * unit_, /*first=*/from == 0);
+        float& y = args_.y[(t + i) * weight_.rows + row + r];
+        const float before = from > 0 ? y : args_.bias ? args_.bias[row + r] : 0.0f;
+        y = sums[r * kTokens + i] * unit_ + before;
       }
     }
   }
 
-  HWY_INLINE void add(int64_t row, int64_t t, float product, bool first) const {
-    float& y = args_.y[t * weight_.rows + row];
-    if (!first) {
-      y += product;
-      return;
-    }
-    y = product + (args_.bias ? args_.bias[row] : 0.0f);
-    if (weight_.block.zeros) {
-      y += offset_product(weight_.block, row, weight_.cols, x_.sums.get(), t);
-    }
+  // What the offsets of a row's blocks give with a token, over all lanes, in units of unit_.
+  HWY_INLINE hn::Vec<TotalLanes> offsets_of_row(int64_t row, int64_t t) const {
+    const int64_t blocks = weight_.cols / weight_.block.block_size;
+    return offset_products(offsets_.data() + (row - now_.begin) * blocks,
+                           x_.sums.get() + t * blocks, blocks);
   }
 
   const WeightView& weight_;
@@ -202,8 +264,9 @@ class RangeProduct {
   const CodeTable table_;
   const float unit_;
   CodeRows rows_;
-  std::vector<float> of_blocks_;
-  std::unique_ptr<float[]> of_groups_;
+  RowRange now_;  // the rows that these belong to:
+  std::vector<float> of_blocks_, of_groups_, offsets_;
+  bool has_offsets_ = false;
   CodeCursor begin_;
 };
 

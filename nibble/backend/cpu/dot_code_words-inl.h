@@ -172,21 +172,22 @@ HWY_INLINE hn::Vec<D32> word_products(D32 d32, const CodeTable& table,
                            sum);
 }
 
-// One row times one token, whose scales are those of the groups, once each: kChunkGroups groups at
-// a time, whose scales are multiplied by vectors and then spread over the lanes they belong to.
+// The same of one row and one token, whose scales are those of the groups, once each: kChunkGroups
+// groups at a time, whose scales are multiplied by vectors and then spread over the lanes they
+// belong to.
 template <BlockSpan kSpan>
 HWY_INLINE void dot_row(const CodeTable& table, const CodeRows& rows, int64_t groups,
                         CodeCursor* cursor, const int16_t* HWY_RESTRICT x,
-                        const float* HWY_RESTRICT x_scales, float* HWY_RESTRICT lanes) {
+                        const float* HWY_RESTRICT x_scales, bool add, float* HWY_RESTRICT lanes) {
   constexpr bool kHalves = kSpan == BlockSpan::kHalfGroup;
   constexpr int kShared = kHalves ? 4 : 8;  // lanes of a scale
   const hn::Full512<float> d;
   const hn::Full256<float> d256;
   const hn::Full512<int32_t> d32;
   CodeCursor at = *cursor;
-  hn::Vec512<float> total = hn::Zero(d);
+  hn::Vec512<float> total = add ? hn::Load(d, lanes) : hn::Zero(d);
   // The next kCount groups.
-  const auto add = [&]<int64_t kCount>(int64_t g) HWY_ATTR {
+  const auto next = [&]<int64_t kCount>(int64_t g) HWY_ATTR {
     auto of_x = kCount == 1 ? hn::Set(d, x_scales[g])
                             : hn::MaskedLoad(hn::FirstN(d, kCount), d, x_scales + g);
     if constexpr (kHalves) {  // each twice
@@ -215,28 +216,28 @@ HWY_INLINE void dot_row(const CodeTable& table, const CodeRows& rows, int64_t gr
     }
   };
   int64_t g = 0;
-  for (; g + kChunkGroups <= groups; g += kChunkGroups) add.template operator()<kChunkGroups>(g);
-  for (; g + 2 <= groups; g += 2) add.template operator()<2>(g);
-  if (g < groups) add.template operator()<1>(g);
+  for (; g + kChunkGroups <= groups; g += kChunkGroups) next.template operator()<kChunkGroups>(g);
+  for (; g + 2 <= groups; g += 2) next.template operator()<2>(g);
+  if (g < groups) next.template operator()<1>(g);
   hn::Store(total, d, lanes);
   *cursor = at;
 }
 
-// Vector r * kTokens + t of `lanes` sums up to row r . x[t] over the next `groups` of the rows, for
-// the kTokens of one part. Moves the rows' cursors behind them. Rows share what is loaded of x; two
-// rows and eight tokens take 29 of 32 registers.
+// The lanes of vector r * kTokens + t sum up to row r . x[t] over the next `groups` of the rows,
+// for the kTokens of one part, and if `add` to what they held before. Moves the rows' cursors
+// behind them. Rows share what is loaded of x; two rows and eight tokens take 29 of 32 registers.
 template <int kRows, int kTokens, BlockSpan kSpan>
 HWY_INLINE void dot_rows(const CodeTable& table, const CodeRows& rows, int64_t groups,
                          CodeCursor* cursors, const int16_t* HWY_RESTRICT x,
-                         const float* HWY_RESTRICT x_scales, float* HWY_RESTRICT lanes) {
+                         const float* HWY_RESTRICT x_scales, bool add, float* HWY_RESTRICT lanes) {
   if constexpr (kRows == 1 && kTokens == 1) {
-    return dot_row<kSpan>(table, rows, groups, cursors, x, x_scales, lanes);
+    return dot_row<kSpan>(table, rows, groups, cursors, x, x_scales, add, lanes);
   }
   static_assert(kRows <= 2);
   RowCursor<kSpan> cursor[2] = {{cursors[0], rows.scale_dtype},
                                 {cursors[kRows - 1], rows.scale_dtype}};
   // Adds the products of the next one or two groups.
-  const auto add = [&](auto d, auto total) HWY_ATTR {
+  const auto next = [&](auto d, auto total) HWY_ATTR {
     const hn::RepartitionToNarrow<hn::RebindToSigned<decltype(d)>> d16;
     const hn::RebindToUnsigned<decltype(d16)> u16;
     constexpr int64_t kLanes = static_cast<int64_t>(hn::MaxLanes(d)), kWords = 2 * kLanes;
@@ -281,13 +282,14 @@ HWY_INLINE void dot_rows(const CodeTable& table, const CodeRows& rows, int64_t g
   const hn::Full256<float> d256;
   hn::Vec512<float> total[kRows * kTokens];
   HWY_UNROLL(16)
-  for (int i = 0; i < kRows * kTokens; ++i) total[i] = hn::Zero(d512);
-  for (int64_t pair = 0; pair < groups / 2; ++pair) add(d512, total);
+  for (int i = 0; i < kRows * kTokens; ++i)
+    total[i] = add ? hn::Load(d512, lanes + i * 16) : hn::Zero(d512);
+  for (int64_t pair = 0; pair < groups / 2; ++pair) next(d512, total);
   if (groups % 2 != 0) {
     hn::Vec256<float> rest[kRows * kTokens];
     HWY_UNROLL(16)
     for (int i = 0; i < kRows * kTokens; ++i) rest[i] = hn::Zero(d256);
-    add(d256, rest);
+    next(d256, rest);
     HWY_UNROLL(16)
     for (int i = 0; i < kRows * kTokens; ++i) {
       total[i] = hn::Add(total[i], hn::ZeroExtendVector(d512, rest[i]));

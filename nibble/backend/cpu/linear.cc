@@ -40,7 +40,8 @@ Form form_of(const WeightView& weight, int64_t tokens) {
 }
 
 bool share_x(const WeightView& a, const WeightView& b, int64_t tokens) {
-  const bool same_sums = !a.block.zeros || a.block.block_size == b.block.block_size;
+  const bool same_sums = !a.block.zeros == !b.block.zeros &&
+                         (!a.block.zeros || a.block.block_size == b.block.block_size);
   return a.layout == b.layout && a.activations_are_int8 == b.activations_are_int8 &&
          a.llm_int8_threshold == b.llm_int8_threshold && form_of(a, tokens) == form_of(b, tokens) &&
          same_sums && !a.affine == !b.affine && (!a.affine || same_positions(*a.affine, *b.affine));

@@ -85,7 +85,7 @@ inline BlockLimits limits_of(const WeightView& weight, BlockLimits own) {
 
 // The codes of a kernel's int16 table: the largest limit at which those of affine_group are whole.
 inline int32_t value_limit(const CodeBlockView& block, int32_t limit) {
-  return block.zeros ? limit - limit % 8 : limit;
+  return block.values_are_whole ? limit - limit % 8 : limit;
 }
 
 // Many tokens: decode a panel of rows into cache and multiply it by all tokens. -------------------

@@ -31,10 +31,11 @@ CodeBlockView blocks_of(const AffineGroup& packed, int64_t rows, int64_t cols) {
   block.low_nibble_first = true;
   block.codebook = kCodesMinus8;
   block.largest = 8.0f;
+  block.values_are_whole = true;
   block.block_size = size;
   block.scale_dtype = packed.scales.dtype();
   block.absmax = packed.scales.raw();
-  block.zeros = packed.zeros.raw();
+  if (!packed.zeros_are_middle) block.zeros = packed.zeros.raw();
   block.zero_form = packed.zero_form;
   return block;
 }

@@ -18,6 +18,7 @@ struct CodeBlockView {
   bool low_nibble_first = false;    // which of a byte's elements comes first
   const float* codebook = nullptr;  // [16]
   float largest = 0.0f;             // magnitude in the codebook; infinite when one is not finite
+  bool values_are_whole = false;    // those of the codebook, up to 8
   int64_t block_size = 0;
   DType scale_dtype = DType::kF32;  // of absmax and zeros: float32, float16 or bfloat16
   const void* absmax = nullptr;     // [blocks]; null when nested
@@ -29,7 +30,7 @@ struct CodeBlockView {
   int64_t nested_block_size = 0;
   float nested_offset = 0.0f;
 
-  const void* zeros = nullptr;  // [blocks], affine_group only
+  const void* zeros = nullptr;  // [blocks], affine_group only; null where no block has an offset
   ZeroForm zero_form = ZeroForm::kSubtracted;
 };
 
