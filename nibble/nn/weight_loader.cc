@@ -105,9 +105,10 @@ struct WeightLoader::State {
     if (options.activation && weight.layout() != Layout::kDense) {
       weight = weight.with_activation_mode(*options.activation);
     }
-    weight_bytes += weight.total_bytes();
-    memory_footprint += weight.code_bytes();
-    return backend->prepare(std::move(weight));
+    auto prepared = backend->prepare(std::move(weight));
+    weight_bytes += prepared->weight().total_bytes();
+    memory_footprint += prepared->weight().code_bytes();
+    return prepared;
   }
 
   bool is_packed(const std::string& module) const {
