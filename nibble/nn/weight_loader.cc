@@ -122,6 +122,26 @@ struct WeightLoader::State {
     return in_force && !skip.skips(module);
   }
 
+  // The weight of a module that converts: from the cache, or made now.
+  Weight converted(const std::string& module, int64_t rows, int64_t cols, bool bias) {
+    std::optional<Weight> cached;
+    if (options.cache) cached = options.cache->find(module, rows, cols);
+    Weight weight = cached ? *std::move(cached) : made(module, rows, cols);
+    if (is_packed(module)) {
+      use_all(module, bias);
+    } else {
+      use(module + ".weight");
+    }
+    if (cached || !options.cache) return weight;
+    // In the backend's form, which does not depend on the activations that prepare() chooses.
+    return options.cache->keep(module, backend->prepare(std::move(weight))->weight());
+  }
+
+  Weight made(const std::string& module, int64_t rows, int64_t cols) {
+    if (!is_packed(module)) return quantized(module + ".weight", rows, cols);
+    return options.packed_with->load(*checkpoint, module, rows, cols, *pool);
+  }
+
   Weight quantized(const std::string& name, int64_t rows, int64_t cols) {
     const Tensor dense = dense_matrix(name, rows, cols);
     try {
@@ -172,15 +192,9 @@ std::shared_ptr<const PreparedWeight> WeightLoader::linear(std::string_view name
   const bool convert = state_->converts(module);
   state_->modules.push_back({ModuleInfo::Kind::kLinear, module, rows, cols, bias, convert, ""});
   if (!state_->checkpoint) return nullptr;
-  if (state_->is_packed(module)) {
-    Weight weight =
-        state_->options.packed_with->load(*state_->checkpoint, module, rows, cols, *state_->pool);
-    state_->use_all(module, bias);
-    return state_->prepare(std::move(weight));
-  }
-  const std::string tensor = module + ".weight";
-  return state_->prepare(convert ? state_->quantized(tensor, rows, cols)
-                                 : Weight::dense(state_->dense_matrix(tensor, rows, cols)));
+  return state_->prepare(convert
+                             ? state_->converted(module, rows, cols, bias)
+                             : Weight::dense(state_->dense_matrix(module + ".weight", rows, cols)));
 }
 
 Tensor WeightLoader::bias(std::string_view name, int64_t rows) const {
