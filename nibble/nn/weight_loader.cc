@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "nibble/base/error.h"
+#include "nibble/base/resident_memory.h"
 #include "nibble/io/page_advice.h"
 #include "nibble/quant/skip_modules.h"
 
@@ -134,7 +135,11 @@ struct WeightLoader::State {
     }
     if (cached || !options.cache) return weight;
     // In the backend's form, which does not depend on the activations that prepare() chooses.
-    return options.cache->keep(module, backend->prepare(std::move(weight))->weight());
+    auto prepared = backend->prepare(std::move(weight));
+    Weight kept = options.cache->keep(module, prepared->weight());
+    prepared.reset();
+    return_freed_memory();  // else holes of mapped weights add up to most of what they took
+    return kept;
   }
 
   Weight made(const std::string& module, int64_t rows, int64_t cols) {
