@@ -127,7 +127,7 @@ struct WeightLoader::State {
   Weight converted(const std::string& module, int64_t rows, int64_t cols, bool bias) {
     std::optional<Weight> cached;
     if (options.cache) cached = options.cache->find(module, rows, cols);
-    Weight weight = cached ? *std::move(cached) : made(module, rows, cols);
+    Weight weight = cached ? *cached : made(module, rows, cols);
     if (is_packed(module)) {
       use_all(module, bias);
     } else {
