@@ -150,7 +150,7 @@ std::vector<Contender> Bench::make_contenders() {
 void Bench::look_at(Contender& contender) {
   return_freed_memory();  // of the scheme before
   contender.first_load_seconds = contender.open(options_.model);
-  for (const std::string& warning : contender.opened.warnings) warn(warning);
+  tell_of(contender.opened, options_.common);
   if (contender.scheme.empty()) contender.scheme = scheme_of(*contender.opened.model);
   contender.costs = linear_costs(*contender.opened.model);
   contender.model_bytes = contender.opened.weight_bytes;
@@ -291,6 +291,7 @@ void add_bench_command(CLI::App& app) {
   CLI::Option* markdown =
       command->add_flag("--markdown", options->markdown, "Print the table as Markdown");
   add_loading_options(*command, options->loading);
+  add_packed_cache_option(*command, options->loading);
   add_scheme_option(*command, options->schemes, "Compare these");
   add_common_options(*command, options->common);
   markdown->excludes(command->get_option("--json"));

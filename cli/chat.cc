@@ -168,6 +168,7 @@ void add_chat_command(CLI::App& app) {
   add_generation_options(*command, options->generation);
   add_loading_options(*command, options->loading);
   add_kv_cache_option(*command, options->loading);
+  add_packed_cache_option(*command, options->loading);
   add_common_options(*command, options->common);
   command->callback([options] { chat(*options); });
 }

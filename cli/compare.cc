@@ -107,7 +107,7 @@ CompareReport Comparer::run() {
     const bool is_reference = &subject == &subjects_[0];
     const OpenedModel other = is_reference ? OpenedModel() : subject.open();
     const OpenedModel& opened = is_reference ? reference_ : other;
-    for (const std::string& warning : opened.warnings) warn(warning);
+    tell_of(opened, options_.common);
     note(fmt::format("{} of {}: {}{}{}", report_.rows.size() + 1, subjects_.size(), subject.folder,
                      subject.scheme.empty() ? "" : " as ", subject.scheme),
          options_.common.quiet);
@@ -131,8 +131,9 @@ void Comparer::make_subjects() {
     subjects_.push_back({folder, scheme, open_options(loading, options_.common, &progress_)});
     subjects_.back().options.pool = pool;
   };
-  // What others are compared with is as its files say; the cache is no part of a model.
+  // What others are compared with is as its files say; caches are no part of a model.
   LoadingOptions as_files;
+  as_files.cache_packed = options_.loading.cache_packed;
   as_files.kv_cache_dtype = options_.loading.kv_cache_dtype;
   add(options_.models[0], "", as_files);
   for (const std::string& scheme : options_.schemes) {
@@ -262,6 +263,7 @@ void add_compare_command(CLI::App& app) {
                "Rounds, each with one sample per model (default: 3)");
   add_loading_options(*command, options->loading);
   add_kv_cache_option(*command, options->loading);
+  add_packed_cache_option(*command, options->loading);
   add_scheme_option(*command, options->schemes, "Forms of the first model");
   add_common_options(*command, options->common);
   html->excludes(command->get_option("--json"));

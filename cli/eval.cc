@@ -36,7 +36,9 @@ struct EvalPart {
 // The reference is opened as its files say, whatever options the model has.
 EvalPart divergence(const EvalCommand& command, const OpenedModel& opened,
                     const Tokenizer& tokenizer, ProgressBar& progress) {
-  const OpenedModel reference = open_for(command.reference, {}, command.common, &progress);
+  LoadingOptions as_files;
+  as_files.cache_packed = command.loading.cache_packed;
+  const OpenedModel reference = open_for(command.reference, as_files, command.common, &progress);
   const DivergenceResult result =
       divergence_of_file({*opened.model, *opened.backend}, {*reference.model, *reference.backend},
                          tokenizer, command.eval.text.file, pass_options(command.eval, &progress));
@@ -164,6 +166,7 @@ void add_eval_command(CLI::App& app) {
                       "Write what each question of the tasks got to this file, as JSON lines");
   add_loading_options(*command, options->loading);
   add_kv_cache_option(*command, options->loading);
+  add_packed_cache_option(*command, options->loading);
   add_common_options(*command, options->common);
   command->callback([options] { eval(*options); });
 }

@@ -16,6 +16,16 @@ namespace fs = std::filesystem;
 
 constexpr const char* kLoading = "Loading";
 
+// An option whose value may be left out takes what stands behind it: a model, if that comes last.
+fs::path packed_cache_folder(const std::string& given) {
+  if (fs::exists(fs::path(given) / "config.json")) {
+    throw UsageError(fmt::format(
+        "--cache-packed: '{}' is a model, no folder for a cache: name models before the option",
+        given));
+  }
+  return given.empty() ? user_cache_folder() / "packed" : fs::path(given);
+}
+
 }  // namespace
 
 void add_common_options(CLI::App& command, CommonOptions& options) {
@@ -92,6 +102,20 @@ void add_kv_cache_option(CLI::App& command, LoadingOptions& options) {
       ->group(kLoading);
 }
 
+void add_packed_cache_option(CLI::App& command, LoadingOptions& options) {
+  command
+      .add_option_function<std::string>(
+          "--cache-packed",
+          [&options](const std::string& folder) { options.cache_packed = folder; },
+          "Keep weights that loading quantizes or unpacks (GPTQ, AWQ, HQQ, EETQ, int8 in groups) "
+          "in "
+          "files of this folder, to map them at the next load (default: packed in "
+          "$XDG_CACHE_HOME/nibble or ~/.cache/nibble)")
+      ->expected(0, 1)
+      ->type_name("[DIR]")
+      ->group(kLoading);
+}
+
 CLI::Option* add_skip_modules_option(CLI::App& command,
                                      std::optional<std::vector<std::string>>& modules,
                                      const std::string& description) {
@@ -115,6 +139,7 @@ OpenOptions open_options(const LoadingOptions& loading, const CommonOptions& com
   if (loading.kv_cache_dtype != "auto") {
     options.kv_cache_dtype = dtype_from_torch(loading.kv_cache_dtype);
   }
+  if (loading.cache_packed) options.packed_cache = packed_cache_folder(*loading.cache_packed);
   if (!loading.activation.empty()) {
     options.activation =
         loading.activation == "int8" ? ActivationMode::kInt8 : ActivationMode::kFloat;
@@ -138,12 +163,17 @@ OpenOptions open_options(const LoadingOptions& loading, const CommonOptions& com
   return options;
 }
 
+void tell_of(const OpenedModel& opened, const CommonOptions& common) {
+  for (const std::string& warning : opened.warnings) warn(warning);
+  for (const std::string& text : opened.notes) note(text, common.quiet);
+}
+
 OpenedModel open_for(const std::string& folder, const LoadingOptions& loading,
                      const CommonOptions& common, Progress* progress) {
   OpenOptions options = open_options(loading, common, progress);
   require_model_folder(folder);
   OpenedModel opened = open_model(folder, std::move(options));
-  for (const std::string& warning : opened.warnings) warn(warning);
+  tell_of(opened, common);
   return opened;
 }
 

@@ -33,6 +33,7 @@ struct LoadingOptions {
   std::optional<std::vector<std::string>> skip_modules;
   std::string compute_dtype, quant_storage, dtype, activation;
   std::string kv_cache_dtype = "auto";
+  std::optional<std::string> cache_packed;  // "": the user's folder for caches
 };
 
 void add_loading_options(CLI::App& command, LoadingOptions& options);
@@ -40,11 +41,17 @@ void add_loading_options(CLI::App& command, LoadingOptions& options);
 // --kv-cache-dtype, of the commands that run the model that they open.
 void add_kv_cache_option(CLI::App& command, LoadingOptions& options);
 
+// --cache-packed, of the commands that open a model.
+void add_packed_cache_option(CLI::App& command, LoadingOptions& options);
+
 // What open_model() takes. Throws UsageError when the options contradict each other.
 OpenOptions open_options(const LoadingOptions& loading, const CommonOptions& common,
                          Progress* progress);
 
-// Opens the model and prints its warnings. Throws Error when `folder` is no model folder.
+// Prints the warnings and notes of a model that was opened.
+void tell_of(const OpenedModel& opened, const CommonOptions& common);
+
+// Opens the model and does that, too. Throws Error when `folder` is no model folder.
 OpenedModel open_for(const std::string& folder, const LoadingOptions& loading,
                      const CommonOptions& common, Progress* progress);
 

@@ -6,6 +6,7 @@
 
 #include "nibble/backend/registry.h"
 #include "nibble/base/atomic_file.h"
+#include "nibble/base/cache_folder.h"
 #include "nibble/base/error.h"
 #include "nibble/base/printable.h"
 #include "nibble/base/progress.h"

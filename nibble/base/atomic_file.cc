@@ -53,6 +53,10 @@ void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(te
 
 void AtomicFile::commit() {
   if (::fsync(fd_) != 0) fail("cannot flush file", target_);
+  commit_unflushed();
+}
+
+void AtomicFile::commit_unflushed() {
   if (::rename(temporary_.c_str(), target_.c_str()) != 0) fail("cannot replace file", target_);
   ::close(fd_);
   fd_ = -1;

@@ -25,6 +25,9 @@ class AtomicFile {
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
   void commit();  // flush, fsync, rename
+  // The rename alone: a power cut may leave a torn file under the target's name. For what can be
+  // made again and is checked when it is read.
+  void commit_unflushed();
 
   int64_t bytes_written() const { return written_; }
 

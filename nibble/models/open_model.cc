@@ -8,10 +8,15 @@
 
 #include "nibble/backend/registry.h"
 #include "nibble/io/checkpoint.h"
+#include "nibble/nn/weight_cache.h"
+#include "nibble/nn/weight_cache_key.h"
 #include "nibble/quant/registry.h"
 
 namespace nibble {
 namespace {
+
+constexpr const char* kNothingToCache =
+    "no packed weights to cache: all are mapped as the model's files have them";
 
 // Old checkpoints carry the rotary frequencies, which are computed here.
 bool is_derived(const std::string& name) { return name.ends_with("rotary_emb.inv_freq"); }
@@ -28,6 +33,25 @@ void warn_of_unused(const std::vector<std::string>& unused, std::vector<std::str
   warnings.push_back(fmt::format("{} {} of the checkpoint {} not used by the model: {}{}", count,
                                  count == 1 ? "tensor" : "tensors", count == 1 ? "is" : "are",
                                  fmt::join(named, ", "), count > kMostNamed ? ", ..." : ""));
+}
+
+// What became of the user's wish that weights be cached.
+void tell_of_cache(const WeightCache& cache, OpenedModel& opened) {
+  const auto modules = [](int64_t count) {
+    return fmt::format("{} {}", count, count == 1 ? "module" : "modules");
+  };
+  if (!cache.failure().empty()) {
+    opened.warnings.push_back("packed weights are not cached: " + cache.failure());
+  }
+  if (cache.refused() > 0) {
+    opened.notes.push_back(fmt::format("cached weights of {} are made again: {}",
+                                       modules(cache.refused()), cache.refusal()));
+  } else if (cache.stored() > 0) {
+    opened.notes.push_back(fmt::format("packed weights of {} are cached in {}",
+                                       modules(cache.stored()), cache.folder().string()));
+  } else if (cache.found() == 0 && cache.failure().empty()) {
+    opened.notes.emplace_back(kNothingToCache);
+  }
 }
 
 bool converts_any(const std::vector<ModuleInfo>& modules) {
@@ -71,6 +95,17 @@ OpenedModel open_model(const std::filesystem::path& folder, OpenOptions options)
     if (config.dtype && is_held(*config.dtype)) load.dtype = config.dtype;
   }
   if (scheme) load.skip_modules = scheme->skip_modules();
+  std::optional<WeightCache> cache;
+  if (scheme && options.packed_cache) {
+    cache.emplace(*options.packed_cache,
+                  weight_cache_key({.checkpoint = checkpoint,
+                                    .scheme = *scheme,
+                                    .quantizes = load.quantize_with != nullptr,
+                                    .dtype = load.dtype,
+                                    .backend = opened.backend->name()}),
+                  *opened.pool);
+    load.cache = &*cache;
+  }
 
   if (options.progress) {
     options.progress->begin(load.quantize_with ? "quantizing" : "loading",
@@ -85,6 +120,11 @@ OpenedModel open_model(const std::filesystem::path& folder, OpenOptions options)
   opened.weight_bytes = loader.weight_bytes();
   opened.memory_footprint = loader.memory_footprint();
   warn_of_unused(loader.unused(), opened.warnings);
+  if (cache) {
+    tell_of_cache(*cache, opened);
+  } else if (options.packed_cache) {
+    opened.notes.emplace_back(kNothingToCache);
+  }
   if (scheme && !converts_any(opened.modules)) {
     opened.warnings.push_back(
         fmt::format("no module of the model is quantized with {}", scheme->name()));

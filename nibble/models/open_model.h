@@ -30,6 +30,9 @@ struct OpenOptions {
   // Of keys and values: float32, float16 or int8. Absent: float16 where `dtype`, or else that of
   // config.json, is a 16-bit one, and float32 otherwise.
   std::optional<DType> kv_cache_dtype;
+  // A folder for quantized weights in the form that the backend reads: those that a load unpacks or
+  // quantizes are kept in there, and mapped by the next (nn/weight_cache.h). Absent: none are kept.
+  std::optional<std::filesystem::path> packed_cache;
   Progress* progress = nullptr;  // counts tensors of the checkpoint
 };
 
@@ -39,6 +42,7 @@ struct OpenedModel {
   std::unique_ptr<Model> model;
   std::vector<ModuleInfo> modules;    // in the order of the forward pass
   std::vector<std::string> warnings;  // one line each, for the user
+  std::vector<std::string> notes;     // the same, of what is not wrong
   int64_t weight_bytes = 0;           // everything that stays in memory or mapped
   int64_t memory_footprint = 0;       // as get_memory_footprint() of transformers counts parameters
 };

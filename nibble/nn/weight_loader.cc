@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "nibble/base/error.h"
+#include "nibble/base/resident_memory.h"
 #include "nibble/io/page_advice.h"
 #include "nibble/quant/skip_modules.h"
 
@@ -105,9 +106,10 @@ struct WeightLoader::State {
     if (options.activation && weight.layout() != Layout::kDense) {
       weight = weight.with_activation_mode(*options.activation);
     }
-    weight_bytes += weight.total_bytes();
-    memory_footprint += weight.code_bytes();
-    return backend->prepare(std::move(weight));
+    auto prepared = backend->prepare(std::move(weight));
+    weight_bytes += prepared->weight().total_bytes();
+    memory_footprint += prepared->weight().code_bytes();
+    return prepared;
   }
 
   bool is_packed(const std::string& module) const {
@@ -119,6 +121,30 @@ struct WeightLoader::State {
     // In a quantized checkpoint a module that is plain stays plain.
     const bool in_force = options.quantize_with || (!checkpoint && options.packed_with);
     return in_force && !skip.skips(module);
+  }
+
+  // The weight of a module that converts: from the cache, or made now.
+  Weight converted(const std::string& module, int64_t rows, int64_t cols, bool bias) {
+    std::optional<Weight> cached;
+    if (options.cache) cached = options.cache->find(module, rows, cols);
+    Weight weight = cached ? *cached : made(module, rows, cols);
+    if (is_packed(module)) {
+      use_all(module, bias);
+    } else {
+      use(module + ".weight");
+    }
+    if (cached || !options.cache) return weight;
+    // In the backend's form, which does not depend on the activations that prepare() chooses.
+    auto prepared = backend->prepare(std::move(weight));
+    Weight kept = options.cache->keep(module, prepared->weight());
+    prepared.reset();
+    return_freed_memory();  // else holes of mapped weights add up to most of what they took
+    return kept;
+  }
+
+  Weight made(const std::string& module, int64_t rows, int64_t cols) {
+    if (!is_packed(module)) return quantized(module + ".weight", rows, cols);
+    return options.packed_with->load(*checkpoint, module, rows, cols, *pool);
   }
 
   Weight quantized(const std::string& name, int64_t rows, int64_t cols) {
@@ -171,15 +197,9 @@ std::shared_ptr<const PreparedWeight> WeightLoader::linear(std::string_view name
   const bool convert = state_->converts(module);
   state_->modules.push_back({ModuleInfo::Kind::kLinear, module, rows, cols, bias, convert, ""});
   if (!state_->checkpoint) return nullptr;
-  if (state_->is_packed(module)) {
-    Weight weight =
-        state_->options.packed_with->load(*state_->checkpoint, module, rows, cols, *state_->pool);
-    state_->use_all(module, bias);
-    return state_->prepare(std::move(weight));
-  }
-  const std::string tensor = module + ".weight";
-  return state_->prepare(convert ? state_->quantized(tensor, rows, cols)
-                                 : Weight::dense(state_->dense_matrix(tensor, rows, cols)));
+  return state_->prepare(convert
+                             ? state_->converted(module, rows, cols, bias)
+                             : Weight::dense(state_->dense_matrix(module + ".weight", rows, cols)));
 }
 
 Tensor WeightLoader::bias(std::string_view name, int64_t rows) const {

@@ -16,6 +16,7 @@
 #include "nibble/base/progress.h"
 #include "nibble/base/thread_pool.h"
 #include "nibble/io/checkpoint.h"
+#include "nibble/nn/weight_cache.h"
 #include "nibble/quant/scheme.h"
 
 namespace nibble {
@@ -47,6 +48,8 @@ struct LoadOptions {
   std::optional<ActivationMode> activation;
   // Dtype of plain weights in memory; absent: the file's.
   std::optional<DType> dtype;
+  // Where quantized weights are taken from, and kept when they are not there; null: made each time.
+  WeightCache* cache = nullptr;
   Progress* progress = nullptr;
 };
 

@@ -28,6 +28,13 @@ TEST_F(AtomicFileTest, OldContentStandsUntilCommit) {
   EXPECT_EQ(read_text_file(path), "new content");
 }
 
+TEST_F(AtomicFileTest, TakesItsNameWithoutAFlushToo) {
+  AtomicFile file(folder_ / "quick.txt");
+  file.write("content");
+  file.commit_unflushed();
+  EXPECT_EQ(read_text_file(folder_ / "quick.txt"), "content");
+}
+
 TEST_F(AtomicFileTest, LeavesNothingWithoutCommit) {
   {
     AtomicFile file(folder_ / "b.txt");
