@@ -14,7 +14,7 @@ void add_calibration_options(CLI::App& command, CalibrationArguments& arguments)
   command.add_option(
       "--calibration", arguments.texts,
       "gptq, awq, hqq with a budget: texts to calibrate with, a .json list, .jsonl or "
-      "plain text");
+      "plain text, each also as .zst");
   command
       .add_option("--calibration-samples", arguments.samples,
                   "Sequences to calibrate with (default 128)")

@@ -6,11 +6,11 @@
 #include <algorithm>
 #include <string>
 
-#include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
 #include "nibble/base/random.h"
 #include "nibble/io/json_list.h"
 #include "nibble/io/text_list.h"
+#include "nibble/io/text_source.h"
 
 namespace nibble {
 namespace {
@@ -23,13 +23,13 @@ using Sequences = std::vector<std::vector<int32_t>>;
 Sequences sequences_of_list(const std::filesystem::path& file, const Tokenizer& tokenizer,
                             const CalibrationTextOptions& options) {
   Sequences sequences;
-  for (const std::string& text : read_text_list(file)) {
-    if (static_cast<int64_t>(sequences.size()) == options.samples) break;
+  for_each_listed_text(file, 0, [&](const std::string& text) {
     std::vector<int32_t> ids = tokenizer.encode(text);
-    if (ids.size() < kLeastTokens) continue;
+    if (ids.size() < kLeastTokens) return true;
     ids.resize(std::min(ids.size(), static_cast<size_t>(options.seqlen)));
     sequences.push_back(std::move(ids));
-  }
+    return static_cast<int64_t>(sequences.size()) < options.samples;
+  });
   if (sequences.empty()) {
     throw Error("no text to calibrate with")
         .file(file)
@@ -40,7 +40,7 @@ Sequences sequences_of_list(const std::filesystem::path& file, const Tokenizer& 
 
 Sequences windows_of_text(const std::filesystem::path& file, const Tokenizer& tokenizer,
                           const CalibrationTextOptions& options) {
-  const std::vector<int32_t> ids = tokenizer.encode(read_text_file(file));
+  const std::vector<int32_t> ids = tokenizer.encode(read_text(file));
   const auto length = static_cast<int64_t>(ids.size());
   if (length < options.seqlen) {
     throw Error("the text is too short to calibrate with")

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "nibble/base/error.h"
 #include "nibble/io/json_list.h"
@@ -26,10 +27,18 @@ std::string text_of_entry(const JsonEntry& entry, const std::filesystem::path& f
 
 }  // namespace
 
+void for_each_listed_text(const std::filesystem::path& file, int64_t limit,
+                          const std::function<bool(std::string&& text)>& visit) {
+  for_each_json_entry(file, limit,
+                      [&](const JsonEntry& entry) { return visit(text_of_entry(entry, file)); });
+}
+
 std::vector<std::string> read_text_list(const std::filesystem::path& file, int64_t limit) {
   std::vector<std::string> texts;
-  for_each_json_entry(file, limit,
-                      [&](const JsonEntry& entry) { texts.push_back(text_of_entry(entry, file)); });
+  for_each_listed_text(file, limit, [&](std::string&& text) {
+    texts.push_back(std::move(text));
+    return true;
+  });
   return texts;
 }
 

@@ -411,6 +411,28 @@ def questions_seeds():
         yield "\n".join(json.dumps(entry) for entry in entries).encode()
 
 
+# --- compressed texts ----------------------------------------------------------------------------
+
+
+def zstd_block(kind, size, content, last):
+    return (last | kind << 1 | size << 3).to_bytes(3, "little") + content
+
+
+def zstd_frame(window_byte, *blocks):
+    return struct.pack("<I", 0xFD2FB528) + b"\0" + bytes([window_byte]) + b"".join(blocks)
+
+
+def compressed_text_seeds():
+    """Raw blocks and repeated bytes, which need no compressor."""
+    raw = zstd_frame(0, zstd_block(0, 5, b"one\nt", 0), zstd_block(0, 3, b"wo\n", 1))
+    repeated = zstd_frame(0x50, zstd_block(1, 1000, b"x", 0), zstd_block(1, 2, b"\n", 1))
+    skippable = struct.pack("<II", 0x184D2A50, 3) + b"abc"
+    largest = zstd_frame(0x88, zstd_block(0, 1, b"y", 1))
+    too_large = zstd_frame(0xA8, zstd_block(0, 1, b"y", 1))
+    for seed in [raw, repeated, skippable + raw + repeated, largest, too_large, raw[:-1], b""]:
+        yield seed
+
+
 # --- templates -----------------------------------------------------------------------------------
 
 
