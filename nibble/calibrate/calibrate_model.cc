@@ -35,6 +35,8 @@ Sequences sequences_for(const ModelConfig& model, const std::filesystem::path& f
                         int64_t usual) {
   const int64_t longest = model.max_position_embeddings;
   text.samples = options.samples;
+  text.convention = options.convention;
+  text.seed = options.seed;
   text.seqlen = options.seqlen.value_or(longest > 0 ? std::min(usual, longest) : usual);
   if (longest > 0 && text.seqlen > longest) {
     throw Error("sequences of the calibration are longer than the model's context")
@@ -148,7 +150,8 @@ void ModelCalibration::prepare(const Method& method, nlohmann::ordered_json& rec
               {"samples", sequences_.size()},
               {"seqlen", text.seqlen},
               {"tokens", tokens},
-              {"seed", text.seed}}}};
+              {"convention", to_string(text.convention)},
+              {"seed", calibration_seed(text)}}}};
 }
 
 ModelCalibration::ModelCalibration(std::filesystem::path folder, const GptqConfig& config,

@@ -29,7 +29,9 @@ struct CalibrationOptions {
   // Tokens of each at most; absent: what the method was published with, GPTQ 2048 and AWQ 512, or
   // the model's context.
   std::optional<int64_t> seqlen;
-  bool parity = false;  // GPTQ only, see GptqSolverOptions
+  CalibrationConvention convention = CalibrationConvention::kAuto;
+  std::optional<uint64_t> seed;  // absent: the convention's
+  bool parity = false;           // GPTQ only, see GptqSolverOptions
   std::string backend = "cpu";
 };
 

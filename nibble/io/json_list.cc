@@ -17,16 +17,12 @@ namespace {
 // Corpora are larger than configs; above this a list should be a .jsonl in parts.
 constexpr JsonLimits kListLimits{.max_bytes = int64_t{1} << 30};
 
-bool is_blank(std::string_view line) {
-  return line.find_first_not_of(" \t\r") == std::string_view::npos;
-}
-
 void for_each_entry_line(const std::filesystem::path& file, int64_t limit,
                          const std::function<bool(const JsonEntry&)>& visit) {
   int64_t line = 0, visited = 0;
   for_each_line(file, [&](std::string_view text) {
     ++line;
-    if (is_blank(text)) return true;
+    if (is_blank_line(text)) return true;
     const std::filesystem::path where = fmt::format("{}:{}", file.string(), line);
     ++visited;
     return visit({parse_json(text, where), line, where}) && visited != limit;
@@ -34,6 +30,10 @@ void for_each_entry_line(const std::filesystem::path& file, int64_t limit,
 }
 
 }  // namespace
+
+bool is_blank_line(std::string_view line) {
+  return line.find_first_not_of(" \t\r") == std::string_view::npos;
+}
 
 bool is_json_list(const std::filesystem::path& file) {
   const std::filesystem::path kind = without_compression(file).extension();

@@ -8,11 +8,15 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <string_view>
 
 namespace nibble {
 
 // True for .json and .jsonl, compressed or not.
 bool is_json_list(const std::filesystem::path& file);
+
+// A line of a .jsonl file that is no entry.
+bool is_blank_line(std::string_view line);
 
 struct JsonEntry {
   const nlohmann::ordered_json& value;

@@ -77,6 +77,8 @@ TEST_F(CalibrateModelTest, ChoosesCodesOfAllLinearsOfAllBlocksInTheirOrder) {
   const auto& record = std::get<GptqConfig>(result.config).meta.at("calibration");
   EXPECT_EQ(record.at("texts"), "texts.json");
   EXPECT_EQ(record.at("samples"), 6);
+  EXPECT_EQ(record.at("convention"), "auto");
+  EXPECT_EQ(record.at("seed"), 0);
   EXPECT_EQ(record.at("seqlen"), 128);  // the model's context
   for (const CalibratedModule& module : result.calibration.modules) {
     EXPECT_EQ(module.tokens, record.at("tokens"));

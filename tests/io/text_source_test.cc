@@ -128,5 +128,21 @@ TEST_F(TextSourceTest, ListsAreToldByTheNameBeforeTheCompression) {
   EXPECT_EQ(read_text_list(file("a.json.zst", compressed("[\"a\", \"b\"]"))), (Lines{"a", "b"}));
 }
 
+TEST_F(TextSourceTest, ListsGiveTheirTextsByNumber) {
+  const std::string lines = "\"a\"\n\n{\"text\": \"b\"}\n3\n\"d\"";
+  for (const auto& path : {file("a.jsonl", lines), file("a.jsonl.zst", compressed(lines))}) {
+    const TextList texts(path);
+    ASSERT_EQ(texts.size(), 4);
+    EXPECT_EQ(texts.text(1) + texts.text(3) + texts.text(0), "bda");
+    EXPECT_EQ(testing::message_of([&] { texts.text(2); }).substr(path.string().size()),
+              ": entry 4 is not a text: expected a string, or an object with a string \"text\", "
+              "got number");
+  }
+  const TextList texts(file("a.json", R"(["a", "b"])"));
+  ASSERT_EQ(texts.size(), 2);
+  EXPECT_EQ(texts.text(1), "b");
+  EXPECT_EQ(TextList(file("empty.jsonl", "")).size(), 0);
+}
+
 }  // namespace
 }  // namespace nibble
