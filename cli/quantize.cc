@@ -113,7 +113,8 @@ void add_quantize_command(CLI::App& app) {
       "these names, with codes rounded to nearest, or with --calibration by the method; rtn is\n"
       "another name of gptq; eetq is int8 with float activations, hqq rounds with the best zero,\n"
       "group-int8 is FastChat's int8 per group, fp8 floats of 8 bits with a scale per block of\n"
-      "128 x 128, as DeepSeek and Qwen publish them. Linear layers are quantized, the output\n"
+      "128 x 128, as DeepSeek and Qwen publish them, or with --format compressed-tensors per row. "
+      "Linear layers are quantized, the output\n"
       "head and embeddings stay. transformers loads the result as it is, but for marlin of awq,\n"
       "group-int8 and e5m2 of fp8, which are nibble's own.\n\n"
       "Examples:\n"
@@ -150,8 +151,8 @@ void add_quantize_command(CLI::App& app) {
       "gptq, awq: zero is the middle code (default: gptq yes, awq no)");
   command->add_option(
       "--format", options->format,
-      "gptq: gptq, gptq_v2 or marlin; awq: gemm, gemv, gemv_fast, llm-awq or marlin; fp8: e4m3 or "
-      "e5m2");
+      "gptq: gptq, gptq_v2 or marlin; awq: gemm, gemv, gemv_fast, llm-awq or marlin; fp8: e4m3, "
+      "e5m2 or compressed-tensors");
   add_calibration_options(*command, options->calibration);
   add_budget_options(*command, options->budget);
   add_skip_modules_option(

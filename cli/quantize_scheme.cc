@@ -117,6 +117,15 @@ QuantizationConfig group_int8_config(const QuantizeOptions& options) {
 }
 
 QuantizationConfig fp8_config(const QuantizeOptions& options) {
+  if (options.format == CompressedTensorsConfig::kMethod) {
+    CompressedTensorsConfig config;
+    if (options.skip_modules) config.ignore.emplace();
+    // Names are ends of paths here, and there whole paths or expressions.
+    for (const std::string& name : options.skip_modules.value_or(std::vector<std::string>{})) {
+      config.ignore->push_back(fmt::format("re:.*{}$", name));
+    }
+    return config;
+  }
   nlohmann::ordered_json object = {{"quant_method", Fp8Config::kMethod}};
   if (!options.format.empty()) object["fmt"] = options.format;
   if (options.skip_modules) object["modules_to_not_convert"] = *options.skip_modules;

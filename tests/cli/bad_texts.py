@@ -76,8 +76,8 @@ QUANTIZATION = [
     ("no method", {"quantization_config": {}},
      "nf4/config.json: quantization_config has no 'quant_method'"),
     ("an unknown method", {"quantization_config": {"quant_method": "alien"}},
-     "nf4/config.json: quantization method is not known: expected one of awq, bitsandbytes, eetq, "
-     'fp8, gptq, group-int8, hqq, got "alien"'),
+     "nf4/config.json: quantization method is not known: expected one of awq, bitsandbytes, "
+     'compressed-tensors, eetq, fbgemm_fp8, fp8, gptq, group-int8, hqq, got "alien"'),
     ("a format of GPTQ that is not read", {"quantization_config": {
         "quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_p"}},
      "nf4/config.json: this format of GPTQ files is not read here: expected gptq, gptq_v2 or "

@@ -26,6 +26,7 @@ class Packings(cli_test.CliTest):
             ("eetq", [], None), ("hqq", [], None), ("hqq", ["--bits", "3"], None),
             ("group-int8", [], None), ("group-int8", ["--group-size", "48"], None),
             ("fp8", [], "e4m3"), ("fp8", ["--format", "e5m2"], "e5m2"),
+            ("fp8", ["--format", "compressed-tensors"], "float-quantized"),
         ]:
             with self.subTest(scheme=scheme, options=options):
                 folder = self.folder / "groups"

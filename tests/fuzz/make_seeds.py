@@ -193,6 +193,8 @@ def packed_weights():
     yield file_bytes.safetensors({
         "m.weight": codes, "m.weight.absmax": two, "m.weight.quant_map": codebook,
         "m.weight.quant_state.bitsandbytes__nf4": state(shape=[2**30, 2**30])})
+    yield file_bytes.safetensors({
+        "m.weight": ("F8_E4M3", [2, 64], bytes(range(64)) * 2), "m.weight_scale": two})
     yield from group_packings()
 
 
@@ -344,6 +346,12 @@ QUANTIZATION_CONFIGS = [
      "backend": "autoawq", "modules_to_not_convert": ["lm_head"], "do_fuse": False},
     {"quant_method": "eetq", "weights": "int8", "modules_to_not_convert": None},
     {"quant_method": "group-int8", "bits": 8, "group_size": 256, "modules_to_not_convert": None},
+    {"quant_method": "compressed-tensors", "format": "float-quantized", "ignore": ["re:.*head$"],
+     "kv_cache_scheme": None, "config_groups": {"group_0": {
+         "targets": ["Linear"], "input_activations": None,
+         "weights": {"num_bits": 8, "type": "float", "symmetric": True, "dynamic": False,
+                     "strategy": "block", "block_structure": [128, 128]}}}},
+    {"quant_method": "fbgemm_fp8", "activation_scale_ub": 1200.0, "modules_to_not_convert": ["a"]},
     {"quant_method": "hqq", "skip_modules": ["lm_head"], "quant_config": {
         "weight_quant_params": {"nbits": 4, "group_size": 64, "channel_wise": True, "axis": 1,
                                 "optimize": True, "round_zero": True, "view_as_float": False},
