@@ -73,7 +73,7 @@ class ModelCalibration {
   QuantizationConfig config_;
   std::vector<std::string> modules_, plain_, blocks_;
   std::vector<std::vector<int32_t>> sequences_;
-  std::function<RtnOptions(int64_t cols)> grid_of_cols_;
+  std::function<RtnOptions(const std::string& module, int64_t cols)> grid_;
   std::function<std::vector<CalibratedModule>(OpenedModel& opened, const CalibrationTask& task,
                                               const CalibrationSink& sink)>
       method_;

@@ -67,6 +67,21 @@ class Packings(cli_test.CliTest):
         self.assertEqual((last / "model.safetensors").read_bytes(),
                          (first / "model.safetensors").read_bytes())
 
+    def test_calibrated_codes_go_into_marlin_at_once(self):
+        texts = self.folder / "texts.json"
+        texts.write_text(json.dumps([f"Once upon a time there were {n} foxes." for n in range(9)]))
+        for scheme, options in [("gptq", []), ("awq", ["--sym"])]:
+            with self.subTest(scheme=scheme):
+                command = ["quantize", self.wide_model()]
+                calibrate = ["--scheme", scheme, "--calibration", texts, "--group-size", 64,
+                             "--calibration-seqlen", 30, "--quiet"]
+                usual, once, twice = (self.folder / f"{scheme}-{n}" for n in range(3))
+                self.nibble(*command, usual, *calibrate, *options)
+                self.nibble(*command, once, *calibrate, "--format", "marlin")
+                self.nibble("convert", usual, twice, "--to", f"{scheme}-marlin", "--quiet")
+                self.assertEqual((once / "model.safetensors").read_bytes(),
+                                 (twice / "model.safetensors").read_bytes())
+
     def test_groups_of_int8_go_to_gptq_and_back(self):
         first, second, third = (self.folder / name for name in ("first", "second", "third"))
         tiny_model.write_model(self.folder / "odd", intermediate_size=100)
