@@ -178,8 +178,10 @@ std::vector<NamedTensor> GptqScheme::save(const Weight& weight, const std::strin
   const std::string prefix = module_prefix(module);
   const std::string what = fmt::format("GPTQ ({})", config_.format);
   const GptqConfig config = config_for(module);
-  const AffineGroup& packed = require_groups(weight, prefix + "qweight", what, config.bits);
   const int64_t rows = weight.rows(), cols = weight.cols();
+  const Weight unsigned_weight = with_unsigned_codes(weight);
+  const AffineGroup& packed =
+      require_groups(unsigned_weight, prefix + "qweight", what, config.bits);
   if (!fits_gptq(rows, cols, packed.bits)) {
     throw cannot_store(prefix + "qweight", what)
         .expected(fmt::format("rows and columns that fill words of 32 bits"))
