@@ -47,9 +47,9 @@ Table table_of(const PrecisionPlan& plan) {
                {"one less", true},
                {"one more", true}});
   for (const PlannedModule& module : plan.modules) {
-    const HqqWeightParams& params = module.params();
-    table.add({module.name, fmt::format("{}", params.nbits),
-               params.group_size ? fmt::format("{}", *params.group_size) : "row",
+    const PrecisionWay& way = module.way();
+    table.add({module.name, fmt::format("{}", way.bits),
+               way.group_size == -1 ? "row" : fmt::format("{}", way.group_size),
                fmt::format("{:.3f}", bits_of(module, module.choice())),
                fmt::format("{:.3e}", module.choice().error), neighbour(module, false),
                neighbour(module, true)});
@@ -59,8 +59,8 @@ Table table_of(const PrecisionPlan& plan) {
 
 // "2 bits: 12 modules, 3 bits: 40 modules"
 std::string counts_of(const PrecisionPlan& plan) {
-  std::map<double, int64_t> counts;
-  for (const PlannedModule& module : plan.modules) ++counts[module.params().nbits];
+  std::map<int64_t, int64_t> counts;
+  for (const PlannedModule& module : plan.modules) ++counts[module.way().bits];
   std::string text;
   for (const auto& [bits, modules] : counts) {
     text += fmt::format("{}{} bits: {} modules", text.empty() ? "" : ", ", bits, modules);
@@ -71,10 +71,11 @@ std::string counts_of(const PrecisionPlan& plan) {
 }  // namespace
 
 void add_budget_options(CLI::App& command, BudgetArguments& arguments) {
-  command.add_option("--budget", arguments.bits_per_weight,
-                     "hqq: bits per weight at most, 4.5bpw; bits differ from module to module");
+  command.add_option(
+      "--budget", arguments.bits_per_weight,
+      "hqq, gptq: bits per weight at most, 4.5bpw; bits differ from module to module");
   command.add_option("--max-memory", arguments.memory,
-                     "hqq: size of all weights of the new model at most, 3GiB; as --budget");
+                     "hqq, gptq: size of all weights of the new model at most, 3GiB; as --budget");
 }
 
 PrecisionBudget parse_budget(const BudgetArguments& arguments) {
@@ -100,9 +101,8 @@ nlohmann::ordered_json plan_json(const PrecisionPlan& plan) {
   for (const PlannedModule& module : plan.modules) {
     nlohmann::ordered_json choices = nlohmann::ordered_json::array();
     for (size_t i = 0; i < module.choices.size(); ++i) {
-      const HqqWeightParams& params = module.schemes[i]->config().params;
-      choices.push_back({{"bits", params.nbits},
-                         {"group_size", params.group_size.value_or(-1)},
+      choices.push_back({{"bits", module.ways[i].bits},
+                         {"group_size", module.ways[i].group_size},
                          {"bits_per_weight", bits_of(module, module.choices[i])},
                          {"error", module.choices[i].error}});
     }

@@ -14,7 +14,7 @@ void add_calibration_options(CLI::App& command, CalibrationArguments& arguments)
   command.add_option(
       "--calibration", arguments.texts,
       "gptq, awq, hqq with a budget: texts to calibrate with, a .json list, .jsonl or "
-      "plain text");
+      "plain text, each also as .zst");
   command
       .add_option("--calibration-samples", arguments.samples,
                   "Sequences to calibrate with (default 128)")
@@ -23,6 +23,13 @@ void add_calibration_options(CLI::App& command, CalibrationArguments& arguments)
       .add_option("--calibration-seqlen", arguments.seqlen,
                   "Tokens of each (default gptq 2048, others 512, or the model's context)")
       ->check(CLI::Range(11, 1'000'000));
+  command
+      .add_option("--calibration-convention", arguments.convention,
+                  "How sequences are taken of the texts: wikitext2 and c4 as GPTQ's code does it, "
+                  "pileval as AutoAWQ's (default auto: the first texts, or windows of plain text)")
+      ->check(CLI::IsMember({"auto", "wikitext2", "c4", "pileval"}));
+  command.add_option("--calibration-seed", arguments.seed,
+                     "Seed of the texts and windows drawn (default 0, pileval 42)");
   command.add_option("--damp-percent", arguments.damp_percent,
                      "gptq: of the Hessian's mean diagonal, added to it (default 0.1)");
   command.add_flag("--desc-act", arguments.desc_act,
@@ -44,6 +51,8 @@ void require_calibration(const CalibrationArguments& arguments) {
   };
   needs(arguments.samples.has_value(), "--calibration-samples");
   needs(arguments.seqlen.has_value(), "--calibration-seqlen");
+  needs(!arguments.convention.empty(), "--calibration-convention");
+  needs(arguments.seed.has_value(), "--calibration-seed");
   needs(arguments.damp_percent.has_value(), "--damp-percent");
   needs(arguments.desc_act, "--desc-act");
   needs(arguments.static_groups, "--static-groups");
@@ -57,6 +66,10 @@ CalibrationOptions calibration_options(const CalibrationArguments& arguments,
   options.texts = arguments.texts;
   options.samples = arguments.samples.value_or(options.samples);
   options.seqlen = arguments.seqlen;
+  if (!arguments.convention.empty()) {
+    options.convention = parse_calibration_convention(arguments.convention);
+  }
+  options.seed = arguments.seed;
   options.parity = arguments.parity;
   options.backend = common.device;
   return options;

@@ -18,6 +18,8 @@ namespace nibble::cli {
 struct CalibrationArguments {
   std::string texts;  // empty: no calibration
   std::optional<int64_t> samples, seqlen;
+  std::string convention;  // empty: auto
+  std::optional<uint64_t> seed;
   std::optional<double> damp_percent;
   bool desc_act = false, static_groups = false, parity = false;
   std::string memory;  // of hidden states; empty: all that there is

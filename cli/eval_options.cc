@@ -34,13 +34,13 @@ TaskFile parse_task_file(const std::string& given) {
 }
 
 fs::path find_task_file(const fs::path& folder, const std::string& task) {
-  for (const char* extension : {".jsonl", ".json"}) {
+  for (const char* extension : {".jsonl", ".json", ".jsonl.zst", ".json.zst"}) {
     const fs::path file = folder / (task + extension);
     if (fs::exists(file)) return file;
   }
   throw Error("there is no file for this task")
       .file(folder)
-      .expected(fmt::format("{}.jsonl or {}.json", task, task));
+      .expected(fmt::format("{}.jsonl or {}.json, plain or .zst", task, task));
 }
 
 // The file of a task that an option names: in a folder, or itself where it is for `tasks` 1.
@@ -128,7 +128,8 @@ std::string eval_options_help() {
          "--second-half is what llama.cpp's tool prints (there with windows of 512).\n\n"
          "Tasks: questions from files with the fields of the Hugging Face data sets, as JSON lines "
          "(.jsonl)\n"
-         "or a JSON list (.json). Prompts and metrics are those of lm-evaluation-harness 0.4.\n";
+         "or a JSON list (.json), each also compressed (.zst). Prompts and metrics are those of "
+         "lm-evaluation-harness 0.4.\n";
 }
 
 PassOptions pass_options(const EvalOptions& options, Progress* progress) {

@@ -20,33 +20,31 @@
 namespace nibble::cli {
 namespace {
 
-// Quantizes with the codes that calibration chooses.
-ConversionReport quantize_calibrated(const QuantizeOptions& options,
+// Quantizes with the codes that calibration chooses for the config.
+template <typename Config>
+ConversionReport quantize_calibrated(const QuantizeOptions& options, const Config& config,
                                      const std::shared_ptr<ThreadPool>& pool,
                                      const CheckpointWriterOptions& writer, Progress* progress,
                                      nlohmann::ordered_json& details) {
   require_writable_destination(options.destination, writer);  // before the long part
   const int64_t memory = calibration_memory(options.calibration);
-  const CalibrationOptions how = calibration_options(options.calibration, options.common);
-  const auto calibration =
-      options.scheme == "awq"
-          ? std::make_unique<ModelCalibration>(options.source, awq_config(options), how, pool)
-          : std::make_unique<ModelCalibration>(options.source, gptq_config(options), how, pool);
-  warn_of_plain(*calibration);
+  ModelCalibration calibration(options.source, config,
+                               calibration_options(options.calibration, options.common), pool);
+  warn_of_plain(calibration);
   std::vector<CalibratedModule> modules;
-  CodeChoice choice{options.calibration.texts, calibration->modules(), calibration->blocks(), {}};
+  CodeChoice choice{options.calibration.texts, calibration.modules(), calibration.blocks(), {}};
   choice.run = [&](const std::filesystem::path& folder, int64_t first_block,
                    const CodeChoice::Take& take) {
     const CalibrationSink sink = [&](int64_t block, Calibration&& codes) {
       take(block, {std::move(codes.weights), std::move(codes.tensors)});
     };
-    modules = calibration->run({folder, first_block, memory}, sink, progress);
+    modules = calibration.run({folder, first_block, memory}, sink, progress);
   };
   const ConversionReport report =
-      quantize_model(options.source, options.destination, *make_scheme(calibration->config(), ""),
+      quantize_model(options.source, options.destination, *make_scheme(calibration.config(), ""),
                      *pool, writer, progress, &choice);
   report_calibration(modules, options.common);
-  details = {{"calibration", calibration_json(modules, calibration->plain())}};
+  details["calibration"] = calibration_json(modules, calibration.plain());
   return report;
 }
 
@@ -66,16 +64,23 @@ ConversionReport quantize_mixed(const QuantizeOptions& options,
   how.group_size = options.group_size;
   how.skip_modules = options.skip_modules;
   how.budget = parse_budget(options.budget);
+  const bool gptq = options.scheme != "hqq";
+  if (gptq) how.gptq = gptq_config(options);
   if (!options.calibration.texts.empty()) {
     how.input_squares = measure_loss_sensitivity(
         options.source, calibration_options(options.calibration, options.common), pool, progress);
   }
   const PrecisionPlan plan = plan_precision(options.source, how, *pool, progress);
   report_plan(plan, options.common);
-  details = {{"plan", plan_json(plan)}};
+  details["plan"] = plan_json(plan);
+  if (gptq && !options.calibration.texts.empty()) {
+    const QuantizationConfig config = read_quantization_config(plan.scheme->config_json(), "");
+    return quantize_calibrated(options, std::get<GptqConfig>(config), pool, writer, progress,
+                               details);
+  }
   const ModuleSchemes schemes = plan.schemes();
-  return quantize_model(options.source, options.destination, plan.usual_scheme(), *pool, writer,
-                        progress, nullptr, &schemes);
+  return quantize_model(options.source, options.destination, *plan.scheme, *pool, writer, progress,
+                        nullptr, &schemes);
 }
 
 void quantize(const QuantizeOptions& options) {
@@ -91,7 +96,10 @@ void quantize(const QuantizeOptions& options) {
           return quantize_mixed(options, pool, writer, progress, details);
         }
         if (!options.calibration.texts.empty()) {
-          return quantize_calibrated(options, pool, writer, progress, details);
+          return options.scheme == "awq" ? quantize_calibrated(options, awq_config(options), pool,
+                                                               writer, progress, details)
+                                         : quantize_calibrated(options, gptq_config(options), pool,
+                                                               writer, progress, details);
         }
         const ConversionReport report =
             quantize_model(options.source, options.destination, *scheme, *pool, writer, progress);
@@ -113,7 +121,8 @@ void add_quantize_command(CLI::App& app) {
       "these names, with codes rounded to nearest, or with --calibration by the method; rtn is\n"
       "another name of gptq; eetq is int8 with float activations, hqq rounds with the best zero,\n"
       "group-int8 is FastChat's int8 per group, fp8 floats of 8 bits with a scale per block of\n"
-      "128 x 128, as DeepSeek and Qwen publish them. Linear layers are quantized, the output\n"
+      "128 x 128, as DeepSeek and Qwen publish them, or with --format compressed-tensors per row. "
+      "Linear layers are quantized, the output\n"
       "head and embeddings stay. transformers loads the result as it is, but for marlin of awq,\n"
       "group-int8 and e5m2 of fp8, which are nibble's own.\n\n"
       "Examples:\n"
@@ -126,9 +135,9 @@ void add_quantize_command(CLI::App& app) {
       "  nibble quantize model model-mixed --budget 3.7bpw --calibration texts.jsonl\n");
   command->add_option("source", options->source, "Model folder to read")->required();
   command->add_option("destination", options->destination, "Model folder to write")->required();
-  command->add_option(
-      "--scheme", options->scheme,
-      "nf4, fp4, int8, gptq, awq, eetq, hqq, group-int8, fp8 or rtn; hqq is what a budget has");
+  command->add_option("--scheme", options->scheme,
+                      "nf4, fp4, int8, gptq, awq, eetq, hqq, group-int8, fp8 or rtn; a budget has "
+                      "hqq unless it is gptq");
   command->add_flag("--double-quant,--bnb-4bit-use-double-quant", options->double_quant,
                     "4 bits: quantize the scales too, 4.13 bits per weight instead of 4.5");
   command->add_option("--block-size", options->block_size,
@@ -150,8 +159,8 @@ void add_quantize_command(CLI::App& app) {
       "gptq, awq: zero is the middle code (default: gptq yes, awq no)");
   command->add_option(
       "--format", options->format,
-      "gptq: gptq, gptq_v2 or marlin; awq: gemm, gemv, gemv_fast, llm-awq or marlin; fp8: e4m3 or "
-      "e5m2");
+      "gptq: gptq, gptq_v2 or marlin; awq: gemm, gemv, gemv_fast, llm-awq or marlin; fp8: e4m3, "
+      "e5m2 or compressed-tensors");
   add_calibration_options(*command, options->calibration);
   add_budget_options(*command, options->budget);
   add_skip_modules_option(

@@ -62,21 +62,22 @@ void refuse_what_does_not_fit(const QuantizeOptions& options, Method method) {
   const bool calibrated = !options.calibration.texts.empty();
   const bool gptq = options.scheme == "gptq";
   const bool budget = options.budget.given();
-  only_for(budget, "a budget", method == Method::kHqq);
+  only_for(budget, "a budget", method == Method::kHqq || method == Method::kGptq);
   parse_budget(options.budget);  // throws
   if (budget && options.bits) throw UsageError("--bits does not go with a budget, which chooses");
-  only_for(calibrated, "--calibration", gptq || method == Method::kAwq || budget);
+  if (budget && options.format == "marlin") {
+    throw UsageError("--format marlin does not go with a budget: it has 4 bits alone");
+  }
+  only_for(calibrated, "--calibration",
+           gptq || method == Method::kAwq || (budget && method == Method::kHqq));
   require_calibration(options.calibration);
   only_for(options.calibration.damp_percent.has_value(), "--damp-percent", gptq);
   only_for(options.calibration.desc_act, "--desc-act", gptq);
   only_for(options.calibration.static_groups, "--static-groups", gptq);
   only_for(options.calibration.parity, "--parity", gptq);
-  only_for(!options.calibration.memory.empty(), "--calibration-memory", !budget);
-  if (calibrated && options.format == "marlin") {
-    throw UsageError(
-        fmt::format("--calibration does not go with --format marlin: quantize to {}, then convert "
-                    "--to {}-marlin",
-                    gptq ? "gptq" : "gemm with --sym", options.scheme));
+  only_for(!options.calibration.memory.empty(), "--calibration-memory", !budget || gptq);
+  if (options.calibration.desc_act && options.format == "marlin") {
+    throw UsageError("--desc-act does not go with --format marlin, whose columns are in order");
   }
 }
 
@@ -117,6 +118,15 @@ QuantizationConfig group_int8_config(const QuantizeOptions& options) {
 }
 
 QuantizationConfig fp8_config(const QuantizeOptions& options) {
+  if (options.format == CompressedTensorsConfig::kMethod) {
+    CompressedTensorsConfig config;
+    if (options.skip_modules) config.ignore.emplace();
+    // Names are ends of paths here, and there whole paths or expressions.
+    for (const std::string& name : options.skip_modules.value_or(std::vector<std::string>{})) {
+      config.ignore->push_back(fmt::format("re:.*{}$", name));
+    }
+    return config;
+  }
   nlohmann::ordered_json object = {{"quant_method", Fp8Config::kMethod}};
   if (!options.format.empty()) object["fmt"] = options.format;
   if (options.skip_modules) object["modules_to_not_convert"] = *options.skip_modules;

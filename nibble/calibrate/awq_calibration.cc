@@ -93,7 +93,7 @@ class AwqRun {
       sources.push_back(static_cast<int32_t>(result.group.source(c)));
     }
     result.scales = search_awq_scales(matrices, sources, inputs, result.error,
-                                      task_.grid_of_cols(inputs.cols()), pool_);
+                                      task_.grid(result.wanted.front().path, inputs.cols()), pool_);
     return result;
   }
 
@@ -101,7 +101,7 @@ class AwqRun {
              std::vector<std::pair<Linear*, Weight>>& replaced) {
     const ScaledLinear& of = search.wanted[index];
     AwqSolverOptions solver;
-    solver.grid = task_.grid_of_cols(search.error.cols());
+    solver.grid = task_.grid(of.path, search.error.cols());
     solver.clip = of.output_counts;
     AwqSolution solution = solve_awq(dense(of), scaling_.of(of.path), search.error, solver, pool_);
     CalibratedModule& module = result_.modules.emplace_back();

@@ -18,6 +18,7 @@
 #include "nibble/quant/awq.h"
 #include "nibble/quant/gptq.h"
 #include "nibble/quant/gptq_packing.h"
+#include "nibble/quant/marlin_packing.h"
 #include "nibble/quant/plain_modules.h"
 #include "nibble/text/tokenizer.h"
 
@@ -35,6 +36,8 @@ Sequences sequences_for(const ModelConfig& model, const std::filesystem::path& f
                         int64_t usual) {
   const int64_t longest = model.max_position_embeddings;
   text.samples = options.samples;
+  text.convention = options.convention;
+  text.seed = options.seed;
   text.seqlen = options.seqlen.value_or(longest > 0 ? std::min(usual, longest) : usual);
   if (longest > 0 && text.seqlen > longest) {
     throw Error("sequences of the calibration are longer than the model's context")
@@ -92,14 +95,14 @@ class OriginalWeights {
 struct ModelCalibration::Method {
   const Scheme& scheme;
   const char* file;  // "a GPTQ file"
-  int64_t group_size;
-  int64_t seqlen;  // that of the method's own experiments
-  std::function<bool(int64_t rows, int64_t cols)> fits = {};
+  int64_t seqlen;    // that of the method's own experiments
+  std::function<RtnOptions(const std::string& module, int64_t cols)> grid = {};
+  std::function<bool(const ModuleInfo& module)> fits = {};
   // What is wrong with a shape that fits in groups of this size, or nullptr.
   std::function<const char*(int64_t rows, int64_t cols, int64_t group)> misfit = {};
 
   void check_groups(const ModuleInfo& module) const {
-    const int64_t group = resolved_group_size(group_size, module.cols);
+    const int64_t group = grid(module.name, module.cols).group_size;
     if (module.cols % group != 0) {
       throw Error("group_size does not divide the columns")
           .tensor(module.name + ".weight")
@@ -131,7 +134,7 @@ void ModelCalibration::prepare(const Method& method, nlohmann::ordered_json& rec
   }
   for (const ModuleInfo& module : recorder.modules()) {
     if (!module.quantizable) continue;
-    const bool fits = method.fits(module.rows, module.cols);
+    const bool fits = method.fits(module);
     if (fits) method.check_groups(module);
     (fits ? modules_ : plain_).push_back(module.name);
   }
@@ -148,21 +151,28 @@ void ModelCalibration::prepare(const Method& method, nlohmann::ordered_json& rec
               {"samples", sequences_.size()},
               {"seqlen", text.seqlen},
               {"tokens", tokens},
-              {"seed", text.seed}}}};
+              {"convention", to_string(text.convention)},
+              {"seed", calibration_seed(text)}}}};
 }
 
 ModelCalibration::ModelCalibration(std::filesystem::path folder, const GptqConfig& config,
                                    CalibrationOptions options, std::shared_ptr<ThreadPool> pool)
     : folder_(std::move(folder)), options_(std::move(options)), pool_(std::move(pool)) {
   const auto scheme = std::make_shared<const GptqScheme>(config);
-  Method method{
-      .scheme = *scheme, .file = "a GPTQ file", .group_size = config.group_size, .seqlen = 2048};
-  method.fits = [&](int64_t rows, int64_t cols) { return fits_gptq(rows, cols, config.bits); };
+  Method method{.scheme = *scheme, .file = "a GPTQ file", .seqlen = 2048};
+  method.grid = [scheme](const std::string& module, int64_t cols) {
+    return scheme->grid_options(cols, module);
+  };
+  method.fits = [&](const ModuleInfo& module) {
+    return config.format == "marlin"
+               ? fits_marlin(module.rows, module.cols)
+               : fits_gptq(module.rows, module.cols, method.grid(module.name, module.cols).bits);
+  };
   GptqConfig described = config;
   prepare(method, described.meta);
   if (options_.parity) described.meta["calibration"]["parity"] = true;
   config_ = leaving_plain(std::move(described), plain_, modules_);
-  grid_of_cols_ = [scheme](int64_t cols) { return scheme->grid_options(cols); };
+  grid_ = method.grid;
   GptqSolverOptions solver;
   solver.damp_percent = config.damp_percent;
   solver.desc_act = config.desc_act;
@@ -179,16 +189,18 @@ ModelCalibration::ModelCalibration(std::filesystem::path folder, const AwqConfig
                                    CalibrationOptions options, std::shared_ptr<ThreadPool> pool)
     : folder_(std::move(folder)), options_(std::move(options)), pool_(std::move(pool)) {
   const auto scheme = std::make_shared<const AwqScheme>(config);
-  Method method{
-      .scheme = *scheme, .file = "an AWQ file", .group_size = config.group_size, .seqlen = 512};
-  method.fits = [&](int64_t rows, int64_t cols) { return scheme->fills_words(rows, cols); };
+  Method method{.scheme = *scheme, .file = "an AWQ file", .seqlen = 512};
+  method.grid = [scheme](const std::string&, int64_t cols) { return scheme->grid_options(cols); };
+  method.fits = [&](const ModuleInfo& module) {
+    return scheme->fills_words(module.rows, module.cols);
+  };
   method.misfit = [&](int64_t rows, int64_t cols, int64_t group) {
     return scheme->misfit_of_groups(rows, cols, group);
   };
   AwqConfig described = config;
   prepare(method, described.meta);
   config_ = leaving_plain(std::move(described), plain_, modules_);
-  grid_of_cols_ = [scheme](int64_t cols) { return scheme->grid_options(cols); };
+  grid_ = method.grid;
   method_ = [this](OpenedModel& opened, const CalibrationTask& task, const CalibrationSink& sink) {
     return calibrate_awq(*opened.model, *opened.backend, *pool_, sequences_, task, sink);
   };
@@ -204,7 +216,7 @@ std::vector<CalibratedModule> ModelCalibration::run(const CalibrationWork& work,
     originals.restore(blocks_[static_cast<size_t>(block)]);
   };
   const CalibrationTask task = {.modules = {modules_.begin(), modules_.end()},
-                                .grid_of_cols = grid_of_cols_,
+                                .grid = grid_,
                                 .work = work,
                                 .progress = progress};
   return method_(opened, task, take);

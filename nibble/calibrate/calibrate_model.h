@@ -29,7 +29,9 @@ struct CalibrationOptions {
   // Tokens of each at most; absent: what the method was published with, GPTQ 2048 and AWQ 512, or
   // the model's context.
   std::optional<int64_t> seqlen;
-  bool parity = false;  // GPTQ only, see GptqSolverOptions
+  CalibrationConvention convention = CalibrationConvention::kAuto;
+  std::optional<uint64_t> seed;  // absent: the convention's
+  bool parity = false;           // GPTQ only, see GptqSolverOptions
   std::string backend = "cpu";
 };
 
@@ -71,7 +73,7 @@ class ModelCalibration {
   QuantizationConfig config_;
   std::vector<std::string> modules_, plain_, blocks_;
   std::vector<std::vector<int32_t>> sequences_;
-  std::function<RtnOptions(int64_t cols)> grid_of_cols_;
+  std::function<RtnOptions(const std::string& module, int64_t cols)> grid_;
   std::function<std::vector<CalibratedModule>(OpenedModel& opened, const CalibrationTask& task,
                                               const CalibrationSink& sink)>
       method_;

@@ -60,8 +60,8 @@ using CalibrationSink = std::function<void(int64_t block, Calibration&& calibrat
 // What every method is told.
 struct CalibrationTask {
   std::set<std::string> modules;  // to quantize, by path
-  std::function<RtnOptions(int64_t cols)>
-      grid_of_cols;  // which knows what a group size of -1 means
+  // Of a matrix with so many columns; it knows what a group size of -1 means.
+  std::function<RtnOptions(const std::string& module, int64_t cols)> grid;
   CalibrationWork work = {};
   Progress* progress = nullptr;  // counts modules
 };

@@ -54,24 +54,25 @@ class GptqRun {
 
   // Those of the stage that are wanted, with their inputs as the stages before have left them.
   void quantize(const Stage& stage) {
-    std::optional<GptqFactor> factor;
+    std::optional<InputObserver> observer;
+    std::optional<GptqFactor> factor;  // for groups of one size
     GptqSolverOptions solver = solver_;
-    int64_t tokens = 0;
     for (const PreparedWeight* weight : stage) {
       const auto found = targets_.find(weight);
       if (found == targets_.end()) continue;
       const Target& target = found->second;
       naming_module(target.path, [&] {
-        if (!factor) {
-          InputObserver observer(pool_);
-          observer.watch(*stage.front());
-          run_.observe_until(*stage.front(), observer);
-          const Hessian& inputs = observer.of(*stage.front());
-          solver.grid = task_.grid_of_cols(inputs.cols());
-          factor = factor_hessian(inputs, solver, pool_);
-          tokens = inputs.tokens();
+        if (!observer) {
+          observer.emplace(pool_);
+          observer->watch(*stage.front());
+          run_.observe_until(*stage.front(), *observer);
         }
-        replace(target.path, *target.linear, *factor, solver, tokens);
+        const Hessian& inputs = observer->of(*stage.front());
+        const RtnOptions grid = task_.grid(target.path, inputs.cols());
+        const bool fits = factor && grid.group_size == solver.grid.group_size;
+        solver.grid = grid;
+        if (!fits) factor = factor_hessian(inputs, solver, pool_);
+        replace(target.path, *target.linear, *factor, solver, inputs.tokens());
       });
     }
     // Only now: a stage is known by its first weight until all of it is done.

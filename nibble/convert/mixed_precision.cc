@@ -18,32 +18,7 @@
 namespace nibble {
 namespace {
 
-using Schemes = std::vector<std::shared_ptr<const HqqScheme>>;
-
-// HQQ stores 5 and 6 bits as 8, which are better.
-constexpr int64_t kBits[] = {2, 3, 4, 8};
-constexpr int64_t kGroups[] = {32, 64, 128};
-
-Schemes schemes_of(const MixedPrecisionOptions& options) {
-  Schemes schemes;
-  const auto add = [&](int64_t bits, int64_t group) {
-    nlohmann::ordered_json object = {
-        {"quant_method", HqqConfig::kMethod}, {"nbits", bits}, {"group_size", group}};
-    if (group == -1) object["group_size"] = nullptr;
-    if (options.skip_modules) object["skip_modules"] = *options.skip_modules;
-    schemes.push_back(std::make_shared<HqqScheme>(HqqConfig::from_json(object, "")));
-  };
-  for (const int64_t bits : kBits) {
-    if (options.group_size) {
-      add(bits, *options.group_size);
-    } else {
-      for (const int64_t group : kGroups) add(bits, group);
-    }
-  }
-  return schemes;
-}
-
-std::vector<ModuleInfo> modules_to_quantize(const ModelSource& source, const HqqScheme& scheme) {
+std::vector<ModuleInfo> modules_to_quantize(const ModelSource& source, const Scheme& scheme) {
   LoadOptions load;
   load.quantize_with = &scheme;
   load.skip_modules = scheme.skip_modules();
@@ -72,42 +47,54 @@ void keep_what_pays(PlannedModule& module) {
     const PrecisionChoice& choice = module.choices[i];
     if (!kept.choices.empty() && choice.error >= kept.choices.back().error) continue;
     kept.choices.push_back(choice);
-    kept.schemes.push_back(module.schemes[i]);
+    kept.ways.push_back(module.ways[i]);
   }
   module.choices = std::move(kept.choices);
-  module.schemes = std::move(kept.schemes);
+  module.ways = std::move(kept.ways);
 }
 
-PlannedModule measure(const ModuleInfo& info, const Tensor& dense, const Schemes& schemes,
-                      std::span<const double> input_squares, ThreadPool& pool) {
+// Without choices where no way has the words for the shape.
+PlannedModule measure(const ModuleInfo& info, const Tensor& dense,
+                      const std::vector<PrecisionWay>& ways, std::span<const double> input_squares,
+                      ThreadPool& pool) {
   PlannedModule module;
   module.name = info.name;
   module.weights = info.rows * info.cols;
   // Sums of squares do not compare across modules, whose outputs are of all sizes.
   const double whole = input_squares.empty() ? weight_energy(dense, pool) : 1.0;
-  for (const auto& scheme : schemes) {
-    if (scheme->misfit(info.rows, info.cols)) continue;
-    const Weight weight = scheme->quantize(dense, pool);
+  for (const PrecisionWay& way : ways) {
+    if (!way.holds(info.rows, info.cols)) continue;
+    const Weight weight = way.scheme->quantize(dense, pool);
     int64_t bytes = 0;
-    for (const NamedTensor& part : scheme->save(weight, info.name)) bytes += part.tensor.nbytes();
+    for (const NamedTensor& part : way.scheme->save(weight, info.name)) {
+      bytes += part.tensor.nbytes();
+    }
     const double error = weight_error(weight, dense, input_squares, pool);
     module.choices.push_back({bytes, whole > 0 ? error / whole : 0.0});
-    module.schemes.push_back(scheme);
-  }
-  if (module.choices.empty()) {
-    throw Error("hqq has no groups for this matrix")
-        .got(to_string(Shape{info.rows, info.cols}))
-        .hint("name it in the skip list to leave it plain, or give a group size");
+    module.ways.push_back(way);
   }
   keep_what_pays(module);
   return module;
 }
 
+// A module without choices stays plain where its shape keeps codes of some bits from filling words,
+// as GPTQ's configs can say; groups are the user's to choose.
+void require_groups_of_another_size(const ModuleInfo& info, const std::vector<PrecisionWay>& ways) {
+  const bool words = std::ranges::all_of(
+      ways, [&](const PrecisionWay& way) { return !way.scheme->misfit(info.rows, info.cols); });
+  const bool gptq = ways.front().scheme->name() == GptqConfig::kMethod;
+  if (gptq && !words) return;
+  throw Error(fmt::format("{} has no groups for this matrix", ways.front().scheme->name()))
+      .got(to_string(Shape{info.rows, info.cols}))
+      .hint(gptq ? "give a group size that divides the columns"
+                 : "name it in the skip list to leave it plain, or give a group size");
+}
+
 // Of all tensors that stay plain, in the dtype that they are saved in.
-int64_t plain_bytes(const ModelSource& source, const std::vector<ModuleInfo>& quantized,
+int64_t plain_bytes(const ModelSource& source, const std::vector<PlannedModule>& quantized,
                     DType plain) {
   std::set<std::string> packed;
-  for (const ModuleInfo& module : quantized) packed.insert(module.name + ".weight");
+  for (const PlannedModule& module : quantized) packed.insert(module.name + ".weight");
   int64_t bytes = 0;
   for (const std::string& name : source.checkpoint.names()) {
     if (packed.contains(name) || source.repeated.contains(name)) continue;
@@ -155,26 +142,25 @@ void allocate(PrecisionPlan& plan, const PrecisionBudget& budget, int64_t plain)
   plan.total_bytes = plan.module_bytes + plain;
 }
 
-}  // namespace
-
-const HqqScheme& PrecisionPlan::usual_scheme() const {
-  std::map<std::pair<int64_t, double>, std::pair<int64_t, const HqqScheme*>> counts;
-  for (const PlannedModule& module : modules) {
-    const HqqWeightParams& params = module.params();
-    auto& [count, scheme] = counts[{params.group_size.value_or(-1), params.nbits}];
+std::shared_ptr<const Scheme> scheme_of_plan(const PrecisionPlan& plan) {
+  std::map<std::pair<int64_t, int64_t>, std::pair<int64_t, const PrecisionWay*>> counts;
+  std::map<std::string, PrecisionWay> ways;
+  for (const PlannedModule& module : plan.modules) {
+    auto& [count, way] = counts[{module.way().group_size, module.way().bits}];
     count += module.weights;
-    scheme = module.schemes[module.chosen].get();
+    way = &module.way();
+    ways.emplace(module.name, module.way());
   }
-  return *std::ranges::max_element(counts, {}, [](const auto& entry) {
-            return entry.second.first;
-          })->second.second;
+  const auto usual =
+      std::ranges::max_element(counts, {}, [](const auto& entry) { return entry.second.first; });
+  return scheme_of_ways(ways, *usual->second.second, plan.plain);
 }
+
+}  // namespace
 
 ModuleSchemes PrecisionPlan::schemes() const {
   ModuleSchemes schemes;
-  for (const PlannedModule& module : modules) {
-    schemes.emplace(module.name, module.schemes[module.chosen]);
-  }
+  for (const PlannedModule& module : modules) schemes.emplace(module.name, module.way().scheme);
   return schemes;
 }
 
@@ -186,8 +172,9 @@ PrecisionPlan plan_precision(const std::filesystem::path& source_folder,
   const Checkpoint& checkpoint = source.checkpoint;
   const DType plain =
       dtype_in_config(source.config_json, source.config_file()).value_or(main_dtype(checkpoint));
-  const Schemes schemes = schemes_of(options);
-  const std::vector<ModuleInfo> modules = modules_to_quantize(source, *schemes.front());
+  const std::vector<PrecisionWay> ways =
+      options.gptq ? gptq_ways(*options.gptq) : hqq_ways(options.group_size, options.skip_modules);
+  const std::vector<ModuleInfo> modules = modules_to_quantize(source, *ways.front().scheme);
 
   PrecisionPlan plan;
   if (progress) progress->begin("measuring", static_cast<int64_t>(modules.size()));
@@ -201,18 +188,30 @@ PrecisionPlan plan_precision(const std::filesystem::path& source_folder,
       if (squares == options.input_squares.end() && !options.input_squares.empty()) {
         throw Error("calibration has not seen the inputs of this module");
       }
-      plan.modules.push_back(measure(
-          info, dense, schemes,
-          options.input_squares.empty() ? std::span<const double>() : squares->second, pool));
+      PlannedModule module = measure(
+          info, dense, ways,
+          options.input_squares.empty() ? std::span<const double>() : squares->second, pool);
+      if (module.choices.empty()) {
+        require_groups_of_another_size(info, ways);
+        plan.plain.push_back(info.name);
+      } else {
+        plan.weights += module.weights;
+        plan.modules.push_back(std::move(module));
+      }
     } catch (Error& error) {
       throw error.file(checkpoint.file_of(name)).tensor(name);
     }
     drop_pages(stored);
-    plan.weights += plan.modules.back().weights;
     if (progress) progress->advance(1, info.name);
   }
   if (progress) progress->end();
-  allocate(plan, options.budget, plain_bytes(source, modules, plain));
+  if (plan.modules.empty()) {
+    throw Error(fmt::format("the model has no module that files of {} can hold",
+                            ways.front().scheme->name()))
+        .file(source.config_file());
+  }
+  allocate(plan, options.budget, plain_bytes(source, plan.modules, plain));
+  plan.scheme = scheme_of_plan(plan);
   return plan;
 }
 

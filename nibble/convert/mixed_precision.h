@@ -13,8 +13,8 @@
 
 #include "nibble/base/progress.h"
 #include "nibble/base/thread_pool.h"
+#include "nibble/convert/precision_ways.h"
 #include "nibble/convert/quantize_model.h"
-#include "nibble/quant/hqq.h"
 #include "nibble/quant/precision_allocation.h"
 #include "nibble/quant/weight_error.h"
 
@@ -28,9 +28,11 @@ struct PrecisionBudget {
 };
 
 struct MixedPrecisionOptions {
-  // Of the 2, 3, 4 or 8 bits of a module; absent: 32, 64 or 128, whichever pays.
+  // Files of GPTQ with all but the bits as here; absent: files of HQQ.
+  std::optional<GptqConfig> gptq;
+  // Of HQQ's 2, 3, 4 or 8 bits of a module; absent: 32, 64 or 128, whichever pays.
   std::optional<int64_t> group_size;
-  std::optional<std::vector<std::string>> skip_modules;
+  std::optional<std::vector<std::string>> skip_modules;  // of HQQ
   PrecisionBudget budget;
   // Of every module, weighed so that weight_error() of any two compare; or empty: the error of a
   // module is the share of its squares that it loses, which does without texts.
@@ -42,11 +44,11 @@ struct PlannedModule {
   int64_t weights = 0;
   // By size, and each of less error than those before: the others are no choice.
   std::vector<PrecisionChoice> choices;
-  std::vector<std::shared_ptr<const HqqScheme>> schemes;  // of the choices
+  std::vector<PrecisionWay> ways;  // of the choices
   size_t chosen = 0;
 
   const PrecisionChoice& choice() const { return choices[chosen]; }
-  const HqqWeightParams& params() const { return schemes[chosen]->config().params; }
+  const PrecisionWay& way() const { return ways[chosen]; }
 };
 
 struct PrecisionPlan {
@@ -57,13 +59,15 @@ struct PrecisionPlan {
   double bits_per_weight() const {
     return 8.0 * static_cast<double>(module_bytes) / static_cast<double>(weights);
   }
-  // What most weights have, for the config: readers believe each module's own tensors.
-  const HqqScheme& usual_scheme() const;
+  std::vector<std::string> plain;        // modules whose shape the packing does not have
+  std::shared_ptr<const Scheme> scheme;  // for the config: see scheme_of_ways()
+
   ModuleSchemes schemes() const;
 };
 
-// For quantize_model(). Throws Error for a budget that cannot be met, for a module whose shape no
-// choice has groups for, and what quantize_model() throws.
+// For quantize_model(). GPTQ's codes are measured rounded to nearest, whether a calibration chooses
+// others or not. Throws Error for a budget that cannot be met, for a module whose shape no choice
+// has groups for, and what quantize_model() throws.
 PrecisionPlan plan_precision(const std::filesystem::path& source,
                              const MixedPrecisionOptions& options, ThreadPool& pool,
                              Progress* progress = nullptr);

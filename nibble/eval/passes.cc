@@ -5,10 +5,10 @@
 
 #include <algorithm>
 
-#include "nibble/base/atomic_file.h"
 #include "nibble/base/error.h"
 #include "nibble/io/json_list.h"
 #include "nibble/io/text_list.h"
+#include "nibble/io/text_source.h"
 
 namespace nibble {
 namespace {
@@ -91,7 +91,7 @@ void for_each_text(const std::vector<std::vector<int32_t>>& texts, const PassOpt
 void for_each_pass_of_file(const std::filesystem::path& file, const Tokenizer& tokenizer,
                            const PassOptions& options, int64_t longest, const Pass& pass) {
   if (!is_json_list(file)) {
-    const std::vector<int32_t> ids = tokenizer.encode(read_text_file(file));
+    const std::vector<int32_t> ids = tokenizer.encode(read_text(file));
     const bool begins_with_bos = !ids.empty() && ids[0] == tokenizer.bos_token_id();
     return for_each_window(ids, options, longest, pass,
                            begins_with_bos ? tokenizer.bos_token_id() : std::nullopt);

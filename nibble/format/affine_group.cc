@@ -30,17 +30,14 @@ void check_stream(size_t codes, int64_t bits, size_t bytes) {
       .got(std::to_string(bytes));
 }
 
-// Stored columns [begin, begin + count) of one group, in order.
-void decode_run(const uint8_t* codes, int64_t bits, int64_t begin, int64_t count, float scale,
-                float zero, ZeroForm form, float* out) {
+// Stored columns [begin, begin + count) of one group, in order. `code`: of a stored column.
+template <typename Code>
+void decode_run(const Code& code, int64_t begin, int64_t count, float scale, float zero,
+                ZeroForm form, float* out) {
   if (form == ZeroForm::kAdded) {
-    for (int64_t i = 0; i < count; ++i) {
-      out[i] = scale * static_cast<float>(code_at(codes, bits, begin + i)) + zero;
-    }
+    for (int64_t i = 0; i < count; ++i) out[i] = scale * code(begin + i) + zero;
   } else {
-    for (int64_t i = 0; i < count; ++i) {
-      out[i] = scale * (static_cast<float>(code_at(codes, bits, begin + i)) - zero);
-    }
+    for (int64_t i = 0; i < count; ++i) out[i] = scale * (code(begin + i) - zero);
   }
 }
 
@@ -91,14 +88,21 @@ void decode_affine_group(const AffineGroup& weight, int64_t row, int64_t col,
                          std::span<float> out) {
   const int64_t groups = weight.scales.dim(1), row_bytes = weight.codes.dim(1);
   const int64_t first_scale = row % weight.scales.dim(0) * groups;
-  const uint8_t* codes = weight.codes.data<uint8_t>().data() + row * row_bytes;
+  const auto* codes = static_cast<const uint8_t*>(weight.codes.raw()) + row * row_bytes;
   const int64_t size = weight.group_size, end = col + static_cast<int64_t>(out.size());
   const auto run = [&](int64_t stored, int64_t count, float* to) {
     const int64_t group = first_scale + stored / size;
     float scale = 0.0f, zero = 0.0f;
     read_floats(weight.scales, group, {&scale, 1});
     read_floats(weight.zeros, group, {&zero, 1});
-    decode_run(codes, weight.bits, stored, count, scale, zero, weight.zero_form, to);
+    const auto decode = [&](const auto& code) {
+      decode_run(code, stored, count, scale, zero, weight.zero_form, to);
+    };
+    if (weight.codes.dtype() == DType::kI8) {
+      decode([&](int64_t k) { return static_cast<float>(static_cast<int8_t>(codes[k])); });
+    } else {
+      decode([&](int64_t k) { return static_cast<float>(code_at(codes, weight.bits, k)); });
+    }
   };
   float* to = out.data();
   if (weight.positions.defined()) {

@@ -22,6 +22,7 @@ enum class ZeroForm : uint8_t {
 struct AffineGroup {
   // [rows, affine_row_bytes(cols, bits)] uint8: each row is a little-endian stream of bits, the
   // code of stored column k in bits [k * bits, (k + 1) * bits). Bits behind the last are not read.
+  // Or, of 8 bits, [rows, cols] int8: codes from -128 to 127, as files have them that are mapped.
   Tensor codes;
   // [scale_rows, groups], both float32, or both narrow (weight.h). Row r of the matrix has row
   // r % scale_rows: as many as there are rows, fewer where groups lie across rows (HQQ's axis 0).

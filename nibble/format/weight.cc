@@ -178,7 +178,8 @@ Weight Weight::affine_group(AffineGroup packed, int64_t cols, DType dtype) {
   }
   const int64_t rows = packed.codes.dim(0), scale_rows = packed.scales.dim(0);
   checked_numel({rows, cols}, size_of(DType::kF32));
-  check_tensor("code tensor", packed.codes, DType::kU8,
+  const bool are_signed = packed.bits == 8 && packed.codes.dtype() == DType::kI8;
+  check_tensor("code tensor", packed.codes, are_signed ? DType::kI8 : DType::kU8,
                {rows, affine_row_bytes(cols, packed.bits)});
   if (scale_rows > rows || (rows > 0 && scale_rows == 0)) {
     throw Error("scales do not fit the weight")

@@ -124,6 +124,28 @@ Tensor floats_of_codes(const Tensor& codes) {
   return out;
 }
 
+Weight with_unsigned_codes(const Weight& weight) {
+  if (weight.layout() != Layout::kAffineGroup) return weight;
+  AffineGroup packed = weight.as_affine_group();
+  if (packed.codes.dtype() != DType::kI8) return weight;
+  packed.codes = with_sign_bits_flipped(packed.codes, DType::kU8);
+  const Tensor zeros = packed.zeros;
+  packed.zeros = Tensor::empty(DType::kF32, zeros.shape());
+  std::ranges::transform(zeros.data<float>(), packed.zeros.mutable_data<float>().begin(),
+                         [](float zero) { return zero + 128.0f; });
+  return Weight::affine_group(std::move(packed), weight.cols(), weight.dtype());
+}
+
+Tensor with_sign_bits_flipped(const Tensor& codes, DType dtype) {
+  Tensor flipped = Tensor::empty(DType::kU8, codes.shape());
+  const Tensor bytes = codes.reinterpret(DType::kU8, codes.shape());
+  const auto from = bytes.data<uint8_t>();
+  const auto to = flipped.mutable_data<uint8_t>();
+  std::ranges::transform(from, to.begin(),
+                         [](uint8_t code) { return static_cast<uint8_t>(code ^ 0x80); });
+  return flipped.reinterpret(dtype, codes.shape());
+}
+
 std::optional<Tensor> zero_codes(const AffineGroup& weight) {
   Tensor out = Tensor::empty(DType::kU8, weight.zeros.shape());
   const auto zeros = weight.zeros.data<float>(), scales = weight.scales.data<float>();

@@ -36,6 +36,12 @@ Tensor transposed(const Tensor& matrix, ThreadPool* pool = nullptr);
 // Float32 values of zeros that are codes, and of a matrix of codes.
 Tensor floats_of_codes(const Tensor& codes);
 
+// Codes of 8 bits from 0 up as signed ones, or back: each 128 less or more. `dtype`: of the result.
+Tensor with_sign_bits_flipped(const Tensor& codes, DType dtype);
+
+// The same weight, where its groups have signed codes with these and their zeros 128 more.
+Weight with_unsigned_codes(const Weight& weight);
+
 // The zeros [rows, groups] as uint8 codes; nothing where one is not a code of weight.bits. Zeros
 // that are added are codes when they are what -scale * zero rounds to in scale_dtype.
 std::optional<Tensor> zero_codes(const AffineGroup& weight);

@@ -17,6 +17,7 @@ namespace nibble {
 namespace {
 
 constexpr std::string_view kZerosName = ".qzeros";
+constexpr const char* kMarlinFormat = "marlin";
 
 // Section 3 of GPTQ's code, but that a symmetric grid always reaches both ways: the original halves
 // the scale of a group without negative weights and clips the upper half of them.
@@ -53,9 +54,25 @@ bool was_written_by_words(const GptqConfig& config) {
          config.meta["quantizer"].dump().find("gptqmodel") != std::string::npos;
 }
 
+RtnOptions grid_of_config(const GptqConfig& config, int64_t cols) {
+  RtnOptions options;
+  options.bits = config.bits;
+  options.group_size = resolved_group_size(config.group_size, cols);
+  options.sym = config.sym || config.format == kMarlinFormat;
+  options.scale = options.sym
+                      ? [](float s, float l, int64_t b) { return gptq_scale(s, l, b, true); }
+                      : [](float s, float l, int64_t b) { return gptq_scale(s, l, b, false); };
+  return options;
+}
+
 }  // namespace
 
 GptqScheme::GptqScheme(GptqConfig config) : config_(std::move(config)), rules_(config_.dynamic) {
+  if (is_marlin() && config_.bits != 4) {
+    throw Error("Marlin files have codes of 4 bits")
+        .expected("4")
+        .got(std::to_string(config_.bits));
+  }
   if (config_.format == "gptq" || config_.format == "gptq_v2" || is_marlin()) return;
   Error error("this format of GPTQ files is not read here");
   error.expected("gptq, gptq_v2 or marlin").got(config_.format);
@@ -75,15 +92,10 @@ GptqConfig GptqScheme::config_for(const std::string& module) const {
   return config;
 }
 
-RtnOptions GptqScheme::grid_options(int64_t cols) const {
-  RtnOptions options;
-  options.bits = config_.bits;
-  options.group_size = resolved_group_size(config_.group_size, cols);
-  options.sym = config_.sym || is_marlin();
-  options.scale = options.sym
-                      ? [](float s, float l, int64_t b) { return gptq_scale(s, l, b, true); }
-                      : [](float s, float l, int64_t b) { return gptq_scale(s, l, b, false); };
-  return options;
+RtnOptions GptqScheme::grid_options(int64_t cols) const { return grid_of_config(config_, cols); }
+
+RtnOptions GptqScheme::grid_options(int64_t cols, const std::string& module) const {
+  return grid_of_config(config_for(module), cols);
 }
 
 Weight GptqScheme::quantize(const Tensor& dense, ThreadPool& pool) const {
@@ -166,8 +178,10 @@ std::vector<NamedTensor> GptqScheme::save(const Weight& weight, const std::strin
   const std::string prefix = module_prefix(module);
   const std::string what = fmt::format("GPTQ ({})", config_.format);
   const GptqConfig config = config_for(module);
-  const AffineGroup& packed = require_groups(weight, prefix + "qweight", what, config.bits);
   const int64_t rows = weight.rows(), cols = weight.cols();
+  const Weight unsigned_weight = with_unsigned_codes(weight);
+  const AffineGroup& packed =
+      require_groups(unsigned_weight, prefix + "qweight", what, config.bits);
   if (!fits_gptq(rows, cols, packed.bits)) {
     throw cannot_store(prefix + "qweight", what)
         .expected(fmt::format("rows and columns that fill words of 32 bits"))

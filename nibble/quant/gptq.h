@@ -22,8 +22,10 @@ class GptqScheme final : public Scheme {
 
   std::optional<std::string> misfit(int64_t rows, int64_t cols) const override;
 
-  // The grid of a matrix with `cols` columns, for algorithms that choose its codes otherwise.
+  // The grid of a matrix with `cols` columns, for algorithms that choose its codes otherwise. The
+  // second: of this module, by the rules of "dynamic".
   RtnOptions grid_options(int64_t cols) const;
+  RtnOptions grid_options(int64_t cols, const std::string& module) const;
 
   // Without a g_idx columns are in order. Of a symmetric model the zeros say themselves whether
   // they are stored less one, whatever the format says: there are files of both kinds. Asymmetric

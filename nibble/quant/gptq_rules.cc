@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nibble/quant/gptq_rules.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 #include <utility>
 
 namespace nibble {
@@ -41,6 +46,35 @@ void add_to(Json& object, const char* key, const std::optional<T>& value) {
   if (value) object[key] = *value;
 }
 
+// Names of modules have letters, digits, "_" and "." alone; of these the last means something in an
+// expression.
+std::string escaped(std::string_view name) {
+  std::string text;
+  for (const char c : name) {
+    if (c == '.') text += '\\';
+    text += c;
+  }
+  return text;
+}
+
+// A path around the number of its block: {"model.layers.", "3", ".mlp.up_proj"}; the last two are
+// empty where there is none.
+struct NumberedPath {
+  std::string before, number, behind;
+};
+
+NumberedPath numbered(const std::string& path) {
+  constexpr const char* kDigits = "0123456789";
+  for (size_t dot = path.find('.'); dot != path.npos; dot = path.find('.', dot + 1)) {
+    const size_t end = path.find('.', dot + 1);
+    if (end == path.npos) break;
+    const std::string part = path.substr(dot + 1, end - dot - 1);
+    if (part.empty() || part.find_first_not_of(kDigits) != part.npos) continue;
+    return {path.substr(0, dot + 1), part, path.substr(end)};
+  }
+  return {path, "", ""};
+}
+
 }  // namespace
 
 std::vector<GptqRule> read_gptq_rules(ConfigFields& fields) {
@@ -69,6 +103,23 @@ Json gptq_rules_json(const std::vector<GptqRule>& rules) {
     object.emplace(std::string(prefix) + rule.pattern, std::move(values));  // the first one holds
   }
   return object;
+}
+
+std::vector<GptqRule> gptq_rules_of_bits(const std::map<std::string, int64_t>& bits_of_modules) {
+  std::map<std::tuple<int64_t, std::string, std::string>, std::vector<std::string>> numbers;
+  for (const auto& [module, bits] : bits_of_modules) {
+    const NumberedPath path = numbered(module);
+    numbers[{bits, path.before, path.behind}].push_back(path.number);
+  }
+  std::vector<GptqRule> rules;
+  for (const auto& [key, blocks] : numbers) {
+    const auto& [bits, before, behind] = key;
+    const std::string choice = behind.empty() ? "" : fmt::format("(?:{})", fmt::join(blocks, "|"));
+    GptqRule& rule = rules.emplace_back();
+    rule.pattern = escaped(before) + choice + escaped(behind) + '$';
+    rule.bits = bits;
+  }
+  return rules;
 }
 
 GptqRules::GptqRules(std::vector<GptqRule> rules) : rules_(std::move(rules)) {

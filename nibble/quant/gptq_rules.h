@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -30,6 +31,10 @@ struct GptqRule {
 std::vector<GptqRule> read_gptq_rules(ConfigFields& fields);
 
 nlohmann::ordered_json gptq_rules_json(const std::vector<GptqRule>& rules);
+
+// Rules by which just these modules have their bits: one for all that differ in the number of their
+// block alone.
+std::vector<GptqRule> gptq_rules_of_bits(const std::map<std::string, int64_t>& bits_of_modules);
 
 // The rules, to be asked for modules.
 class GptqRules {

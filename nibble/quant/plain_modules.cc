@@ -101,6 +101,8 @@ struct PlainModules {
   }
 
   void name_in(Fp8Config& config) const { add_to(config.modules_to_not_convert); }
+  void name_in(CompressedTensorsConfig& config) const { add_to(config.ignore); }
+  void name_in(FbgemmFp8Config& config) const { add_to(config.modules_to_not_convert); }
   void name_in(EetqConfig& config) const { add_to(config.modules_to_not_convert); }
   void name_in(GroupInt8Config& config) const { add_to(config.modules_to_not_convert); }
   void name_in(BitsAndBytesConfig& config) const { add_to(config.llm_int8_skip_modules); }

@@ -27,10 +27,10 @@ constexpr Entry entry_of() {
           }};
 }
 
-constexpr std::array<Entry, 7> kMethods = {entry_of<AwqConfig>(),  entry_of<BitsAndBytesConfig>(),
-                                           entry_of<EetqConfig>(), entry_of<Fp8Config>(),
-                                           entry_of<GptqConfig>(), entry_of<GroupInt8Config>(),
-                                           entry_of<HqqConfig>()};
+constexpr std::array<Entry, 9> kMethods = {
+    entry_of<AwqConfig>(),  entry_of<BitsAndBytesConfig>(), entry_of<CompressedTensorsConfig>(),
+    entry_of<EetqConfig>(), entry_of<FbgemmFp8Config>(),    entry_of<Fp8Config>(),
+    entry_of<GptqConfig>(), entry_of<GroupInt8Config>(),    entry_of<HqqConfig>()};
 
 constexpr const char* kConfigFile = "config.json";
 

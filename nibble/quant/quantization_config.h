@@ -14,7 +14,9 @@
 
 #include "nibble/quant/awq_config.h"
 #include "nibble/quant/bitsandbytes_config.h"
+#include "nibble/quant/compressed_tensors_config.h"
 #include "nibble/quant/eetq_config.h"
+#include "nibble/quant/fbgemm_fp8_config.h"
 #include "nibble/quant/fp8_config.h"
 #include "nibble/quant/gptq_config.h"
 #include "nibble/quant/group_int8_config.h"
@@ -23,8 +25,9 @@
 
 namespace nibble {
 
-using QuantizationConfig = std::variant<BitsAndBytesConfig, GptqConfig, AwqConfig, EetqConfig,
-                                        HqqConfig, GroupInt8Config, Fp8Config>;
+using QuantizationConfig =
+    std::variant<BitsAndBytesConfig, GptqConfig, AwqConfig, EetqConfig, HqqConfig, GroupInt8Config,
+                 Fp8Config, CompressedTensorsConfig, FbgemmFp8Config>;
 
 // load_in_8bit or load_in_4bit means bitsandbytes whatever quant_method says. Throws Error, with
 // `file`, when there is no method, for one that is not known (naming those that are), and for what

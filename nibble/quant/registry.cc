@@ -12,6 +12,7 @@
 #include "nibble/quant/group_int8.h"
 #include "nibble/quant/hqq.h"
 #include "nibble/quant/llm_int8.h"
+#include "nibble/quant/scaled_fp8.h"
 
 namespace nibble {
 
@@ -34,6 +35,12 @@ std::unique_ptr<Scheme> scheme_for(const GroupInt8Config& config) {
 }
 std::unique_ptr<Scheme> scheme_for(const Fp8Config& config) {
   return std::make_unique<Fp8Scheme>(config);
+}
+std::unique_ptr<Scheme> scheme_for(const CompressedTensorsConfig& config) {
+  return std::make_unique<ScaledFp8Scheme>(config);
+}
+std::unique_ptr<Scheme> scheme_for(const FbgemmFp8Config& config) {
+  return std::make_unique<ScaledFp8Scheme>(config);
 }
 std::unique_ptr<Scheme> scheme_for(const HqqConfig& config) {
   return std::make_unique<HqqScheme>(config);

@@ -12,7 +12,7 @@ namespace {
 // Of the differences to `weight`, or to zeros where it is null.
 double sum_of_squares(const Weight* weight, const Tensor& dense,
                       std::span<const double> input_squares, ThreadPool& pool) {
-  constexpr int64_t kRowsAtOnce = 8;
+  constexpr int64_t kRowsATask = 8;
   const int64_t row_count = dense.dim(0);
   const auto cols = static_cast<size_t>(dense.dim(1));
   if (!input_squares.empty() && input_squares.size() != cols) {
@@ -21,7 +21,7 @@ double sum_of_squares(const Weight* weight, const Tensor& dense,
         .got(std::to_string(input_squares.size()));
   }
   std::vector<double> rows(static_cast<size_t>(row_count));
-  pool.parallel_for(row_count, kRowsAtOnce, [&](int64_t begin, int64_t end) {
+  pool.parallel_for(row_count, kRowsATask, [&](int64_t begin, int64_t end) {
     std::vector<float> packed(cols), exact(cols);
     for (int64_t row = begin; row < end; ++row) {
       if (weight) weight->decode_row(row, packed);

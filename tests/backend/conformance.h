@@ -109,6 +109,13 @@ inline Weight symmetric_weight(Random& random, int64_t rows, int64_t cols, int64
   return Weight::affine_group(packed, cols, DType::kF16);
 }
 
+// Of 8 bits, with codes around 0.
+inline Weight signed_affine_weight(Random& random, int64_t rows, int64_t cols, int64_t group_size) {
+  AffineGroup packed = affine_weight(random, rows, cols, 8, group_size).as_affine_group();
+  packed.codes = packed.codes.reinterpret(DType::kI8, packed.codes.shape());
+  return Weight::affine_group(packed, cols, DType::kF16);
+}
+
 // Codes of all finite values.
 inline Weight float8_weight(Random& random, int64_t rows, int64_t cols, DType dtype,
                             int64_t block_rows, int64_t block_cols) {

@@ -44,6 +44,7 @@ std::vector<NamedWeight> weights_of(Random& random, int64_t rows, int64_t cols) 
                     affine_weight(random, rows, cols, bits, bits == 5 ? 48 : 32)});
   }
   list.push_back({"affine, groups of 37", affine_weight(random, rows, cols, 3, 37)});
+  list.push_back({"affine, signed codes", signed_affine_weight(random, rows, cols, 48)});
   list.push_back({"affine, one group", affine_weight(random, rows, cols, 8, int64_t{1} << 62)});
   list.push_back({"affine, 3 bits, act-order",
                   affine_weight(random, rows, cols, 3, 16, ZeroForm::kSubtracted, true)});

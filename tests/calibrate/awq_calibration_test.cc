@@ -39,7 +39,9 @@ class AwqCalibrationTest : public ::testing::Test {
   template <typename F>
   Calibration calibrate(OpenedModel& opened, const F& wanted) const {
     CalibrationTask task;
-    task.grid_of_cols = [&](int64_t cols) { return AwqScheme(config_).grid_options(cols); };
+    task.grid = [&](const std::string&, int64_t cols) {
+      return AwqScheme(config_).grid_options(cols);
+    };
     std::as_const(*opened.model).visit([&](const std::string& path, const Linear&) {
       if (path != "lm_head" && wanted(path)) task.modules.insert(path);
     });

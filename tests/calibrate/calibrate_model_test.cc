@@ -77,11 +77,39 @@ TEST_F(CalibrateModelTest, ChoosesCodesOfAllLinearsOfAllBlocksInTheirOrder) {
   const auto& record = std::get<GptqConfig>(result.config).meta.at("calibration");
   EXPECT_EQ(record.at("texts"), "texts.json");
   EXPECT_EQ(record.at("samples"), 6);
+  EXPECT_EQ(record.at("convention"), "auto");
+  EXPECT_EQ(record.at("seed"), 0);
   EXPECT_EQ(record.at("seqlen"), 128);  // the model's context
   for (const CalibratedModule& module : result.calibration.modules) {
     EXPECT_EQ(module.tokens, record.at("tokens"));
     EXPECT_GT(module.loss, 0);
     EXPECT_EQ(result.calibration.weights.at(module.name).layout(), Layout::kAffineGroup);
+  }
+}
+
+TEST_F(CalibrateModelTest, RulesGiveModulesBitsAndGroupsOfTheirOwn) {
+  const Calibrated same = calibrate();
+  GptqRule rule;
+  rule.pattern = R"(model\.layers\.1\.self_attn\.(k|v)_proj$)";
+  rule.bits = 8;
+  config_.dynamic.push_back(rule);
+  rule.pattern = R"(model\.layers\.1\.self_attn\.q_proj$)";
+  rule.bits.reset();
+  rule.group_size = 16;
+  config_.dynamic.push_back(rule);
+  const Calibrated result = calibrate();
+  EXPECT_EQ(std::get<GptqConfig>(result.config).dynamic.size(), 2u);
+  for (const auto& [name, weight] : result.calibration.weights) {
+    const AffineGroup& packed = weight.as_affine_group();
+    const bool wide =
+        name == "model.layers.1.self_attn.k_proj" || name == "model.layers.1.self_attn.v_proj";
+    const bool narrow = name == "model.layers.1.self_attn.q_proj";
+    EXPECT_EQ(packed.bits, wide ? 8 : config_.bits) << name;
+    EXPECT_EQ(packed.group_size, narrow ? 16 : config_.group_size) << name;
+    if (name.starts_with("model.layers.0.")) {
+      EXPECT_TRUE(std::ranges::equal(
+          packed.codes.bytes(), same.calibration.weights.at(name).as_affine_group().codes.bytes()));
+    }
   }
 }
 
@@ -210,7 +238,9 @@ TEST_F(CalibrateModelTest, TheModelRunsOnWithTheChosenCodes) {
   OpenedModel opened = open_model(model_);
   CalibrationTask task;
   task.modules = {"model.layers.0.self_attn.k_proj"};
-  task.grid_of_cols = [this](int64_t cols) { return GptqScheme(config_).grid_options(cols); };
+  task.grid = [this](const std::string&, int64_t cols) {
+    return GptqScheme(config_).grid_options(cols);
+  };
   const std::vector<std::vector<int32_t>> sequences = {{5, 20, 31, 8, 44}, {9, 9, 70}};
   const Calibration result = collect([&](const CalibrationSink& sink) {
     calibrate_gptq(*opened.model, *opened.backend, pool, sequences, task, {}, sink);

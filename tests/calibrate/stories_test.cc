@@ -124,7 +124,7 @@ class StoriesTest : public ::testing::Test {
       CalibrationTask task;
       GptqSolverOptions solver;
       solver.desc_act = desc_act;
-      task.grid_of_cols = [&](int64_t cols) { return rounding.grid_options(cols); };
+      task.grid = [&](const std::string&, int64_t cols) { return rounding.grid_options(cols); };
       task.modules = linears_of_blocks();
       const Calibration result = collect([&](const CalibrationSink& sink) {
         calibrate_gptq(*opened_.model, *opened_.backend, *opened_.pool, seen_, task, solver, sink);
@@ -142,7 +142,7 @@ class StoriesTest : public ::testing::Test {
       config.zero_point = zero_point;
       const AwqScheme rounding(config);
       CalibrationTask task;
-      task.grid_of_cols = [&](int64_t cols) { return rounding.grid_options(cols); };
+      task.grid = [&](const std::string&, int64_t cols) { return rounding.grid_options(cols); };
       task.modules = linears_of_blocks();
       const Calibration result = collect([&](const CalibrationSink& sink) {
         calibrate_awq(*opened_.model, *opened_.backend, *opened_.pool, seen_, task, sink);

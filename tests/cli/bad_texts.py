@@ -76,8 +76,8 @@ QUANTIZATION = [
     ("no method", {"quantization_config": {}},
      "nf4/config.json: quantization_config has no 'quant_method'"),
     ("an unknown method", {"quantization_config": {"quant_method": "alien"}},
-     "nf4/config.json: quantization method is not known: expected one of awq, bitsandbytes, eetq, "
-     'fp8, gptq, group-int8, hqq, got "alien"'),
+     "nf4/config.json: quantization method is not known: expected one of awq, bitsandbytes, "
+     'compressed-tensors, eetq, fbgemm_fp8, fp8, gptq, group-int8, hqq, got "alien"'),
     ("a format of GPTQ that is not read", {"quantization_config": {
         "quant_method": "gptq", "bits": 4, "checkpoint_format": "gptq_p"}},
      "nf4/config.json: this format of GPTQ files is not read here: expected gptq, gptq_v2 or "
@@ -254,9 +254,16 @@ OPTIONS = [
          "q.json: entry 1: bad value of 'label': expected 0 to 1, got 2"),
     Case("a task without questions", "eval model --task piqa=q.jsonl --quiet", file("q.jsonl", ""),
          "q.jsonl: the file holds no questions: expected one entry for each question of piqa"),
-    Case("a task in a compressed file", "eval model --task piqa=q.jsonl.zst --quiet",
-         file("q.jsonl.zst", ""), "q.jsonl.zst: not a file of piqa questions: expected JSON lines "
-         "(.jsonl) or a JSON list (.json)"),
+    Case("a task in a file of another kind", "eval model --task piqa=q.parquet --quiet",
+         file("q.parquet", ""), "q.parquet: not a file of piqa questions: expected JSON lines "
+         "(.jsonl) or a JSON list (.json), plain or .zst"),
+    Case("a compressed file that is cut off", "eval model --task piqa=q.jsonl.zst --quiet",
+         file("q.jsonl.zst", b"\x28\xb5\x2f\xfd\0"), "q.jsonl.zst: the compressed data is cut "
+         "off: got 5 bytes; copy it anew"),
+    Case("a compressed file that is none", "eval model --perplexity text.zst --quiet",
+         file("text.zst", "some text"), "text.zst: the file cannot be decompressed: expected zstd "
+         "data with a window of at most 128 MiB, got Unknown frame descriptor (at byte 0); copy it "
+         "anew, or decompress it with zstd -d"),
     Case("a path that is too long", "run " + "x" * 300 + " -p a", nothing,
          "x" * 300 + ": cannot look at this path: got File name too long"),
     Case("comparing with another model", "inspect nf4 --compare gone --quiet", nothing,

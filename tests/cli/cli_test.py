@@ -343,7 +343,8 @@ class Files(CliTest):
         self.fails(*calibrate, "gptq", "--damp-percent", "1", code=2, says="damp_percent")
         self.fails(*calibrate, "awq", "--group-size", "32", says=[short, "too short"])
         self.fails(*calibrate, "awq", "--desc-act", code=2, says=["--desc-act", "awq"])
-        self.fails(*calibrate, "awq", "--format", "marlin", code=2, says=["--sym", "awq-marlin"])
+        self.fails(*calibrate, "gptq", "--format", "marlin", "--desc-act", code=2,
+                   says=["--desc-act", "marlin"])
         self.fails("quantize", self.model, self.folder / "x", "--scheme", "gptq", "--desc-act",
                    code=2, says=["--desc-act", "--calibration"])
         self.assertEqual(list(self.folder.iterdir()), [short])
@@ -371,6 +372,26 @@ class Files(CliTest):
         self.assertEqual(sum("_proj  " in line for line in shown.stderr.splitlines()), 14)
         self.assertLessEqual(self.json_of("inspect", half)["bytes"], 60_000)
 
+    def test_a_budget_of_gptq_makes_rules_of_bits(self):
+        texts = self.folder / "texts.json"
+        texts.write_text(json.dumps([f"Once upon a time there were {n} foxes." for n in range(9)]))
+        for options in [[], ["--calibration", texts, "--calibration-seqlen", 30]]:
+            with self.subTest(options=options):
+                folder = self.folder / f"mixed{len(options)}"
+                told = self.json_of("quantize", self.model, folder, "--scheme", "gptq",
+                                    "--group-size", 16, "--budget", "6bpw", *options)
+                self.assertLessEqual(told["plan"]["bits_per_weight"], 6)
+                self.assertEqual(told["plan"]["bytes"], told["bytes_after"])
+                self.assertEqual("calibration" in told, bool(options))
+                settings = json.loads((folder / "config.json").read_text())["quantization_config"]
+                self.assertTrue(settings["dynamic"])
+                modules = self.json_of("inspect", folder)["modules"]
+                stored = {m["name"]: m["bits_per_weight"] for m in modules if m.get("scheme")}
+                for module in told["plan"]["modules"]:
+                    choice = module["choices"][module["chosen"]]
+                    self.assertAlmostEqual(stored[module["module"]], choice["bits_per_weight"])
+                self.assertTrue(self.json_of("run", folder, "-p", "a", "--max-new-tokens", 3)["ids"])
+
     def test_a_budget_that_cannot_be_is_refused(self):
         budget = ["quantize", self.model, self.folder / "x", "--quiet", "--budget"]
         self.fails(*budget, "1bpw", says=["at least", "1.000 bits per weight"])
@@ -380,6 +401,7 @@ class Files(CliTest):
         self.fails(*budget, "-1bpw", code=2, says="--budget")
         self.fails(*budget, "4bpw", "--scheme", "nf4", code=2, says="nf4")
         self.fails(*budget, "4bpw", "--bits", "4", code=2, says="--bits")
+        self.fails(*budget, "4bpw", "--scheme", "gptq", "--format", "marlin", code=2, says="4 bits")
         self.fails("quantize", self.model, self.folder / "x", code=2, says=["--scheme", "--budget"])
         self.assertEqual(list(self.folder.iterdir()), [])
 

@@ -26,6 +26,7 @@ class Packings(cli_test.CliTest):
             ("eetq", [], None), ("hqq", [], None), ("hqq", ["--bits", "3"], None),
             ("group-int8", [], None), ("group-int8", ["--group-size", "48"], None),
             ("fp8", [], "e4m3"), ("fp8", ["--format", "e5m2"], "e5m2"),
+            ("fp8", ["--format", "compressed-tensors"], "float-quantized"),
         ]:
             with self.subTest(scheme=scheme, options=options):
                 folder = self.folder / "groups"
@@ -65,6 +66,21 @@ class Packings(cli_test.CliTest):
                 self.assertTrue(self.json_of("run", last, "-p", "a", "--max-new-tokens", 2)["ids"])
         self.assertEqual((last / "model.safetensors").read_bytes(),
                          (first / "model.safetensors").read_bytes())
+
+    def test_calibrated_codes_go_into_marlin_at_once(self):
+        texts = self.folder / "texts.json"
+        texts.write_text(json.dumps([f"Once upon a time there were {n} foxes." for n in range(9)]))
+        for scheme, options in [("gptq", []), ("awq", ["--sym"])]:
+            with self.subTest(scheme=scheme):
+                command = ["quantize", self.wide_model()]
+                calibrate = ["--scheme", scheme, "--calibration", texts, "--group-size", 64,
+                             "--calibration-seqlen", 30, "--quiet"]
+                usual, once, twice = (self.folder / f"{scheme}-{n}" for n in range(3))
+                self.nibble(*command, usual, *calibrate, *options)
+                self.nibble(*command, once, *calibrate, "--format", "marlin")
+                self.nibble("convert", usual, twice, "--to", f"{scheme}-marlin", "--quiet")
+                self.assertEqual((once / "model.safetensors").read_bytes(),
+                                 (twice / "model.safetensors").read_bytes())
 
     def test_groups_of_int8_go_to_gptq_and_back(self):
         first, second, third = (self.folder / name for name in ("first", "second", "third"))

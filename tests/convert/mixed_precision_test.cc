@@ -11,6 +11,7 @@
 #include "nibble/convert/inspect.h"
 #include "nibble/io/json_file.h"
 #include "nibble/models/open_model.h"
+#include "nibble/quant/registry.h"
 #include "tests/generate/tiny_model.h"
 #include "tests/testing/message_of.h"
 
@@ -38,7 +39,7 @@ class MixedPrecisionTest : public ::testing::Test {
     const ModuleSchemes schemes = plan.schemes();
     CheckpointWriterOptions writer;
     writer.overwrite = true;
-    return quantize_model(source_, packed_, plan.usual_scheme(), pool_, writer, nullptr, nullptr,
+    return quantize_model(source_, packed_, *plan.scheme, pool_, writer, nullptr, nullptr,
                           &schemes);
   }
 
@@ -67,8 +68,8 @@ TEST_F(MixedPrecisionTest, MeetsABudgetOfBitsFromBelow) {
 
 TEST_F(MixedPrecisionTest, CountsWhatTheFolderHolds) {
   const PrecisionPlan found = plan_bits(7.5);
-  std::set<double> bits;
-  for (const PlannedModule& module : found.modules) bits.insert(module.params().nbits);
+  std::set<int64_t> bits;
+  for (const PlannedModule& module : found.modules) bits.insert(module.way().bits);
   ASSERT_GT(bits.size(), 1u);  // else it is not mixed
   const ConversionReport report = quantize(found);
   EXPECT_EQ(report.modules_converted, 14);
@@ -100,7 +101,7 @@ TEST_F(MixedPrecisionTest, EveryModuleIsReadAsItWasWritten) {
     const Tensor dense = plain.tensor(module.name + ".weight");
     // By a scheme of other bits: the module's own tensors say how it is stored.
     const Weight loaded =
-        found.usual_scheme().load(packed, module.name, dense.dim(0), dense.dim(1), pool_);
+        found.scheme->load(packed, module.name, dense.dim(0), dense.dim(1), pool_);
     const double share = weight_error(loaded, dense, {}, pool_) / weight_energy(dense, pool_);
     EXPECT_DOUBLE_EQ(share, module.choice().error) << module.name;
   }
@@ -131,8 +132,8 @@ TEST_F(MixedPrecisionTest, LargeInputsGetMoreBits) {
   const std::string name = even.modules.back().name;
   for (double& square : squares.at(name)) square = 1e6;
   const PrecisionPlan found = plan({7.5, std::nullopt}, squares);
-  EXPECT_EQ(found.modules.back().params().nbits, 8);
-  EXPECT_LT(even.modules.back().params().nbits, 8);
+  EXPECT_EQ(found.modules.back().way().bits, 8);
+  EXPECT_LT(even.modules.back().way().bits, 8);
   EXPECT_LE(found.bits_per_weight(), 7.5);
 }
 
@@ -162,6 +163,68 @@ TEST_F(MixedPrecisionTest, AShapeWithoutGroupsIsNamed) {
   options.group_size = 64;
   const std::string message = message_of([&] { plan_precision(source_, options, pool_); });
   EXPECT_NE(message.find("down_proj"), std::string::npos) << message;
+}
+
+// As MixedPrecisionTest, for files of GPTQ.
+class MixedGptqTest : public MixedPrecisionTest {
+ protected:
+  static MixedPrecisionOptions options_of(double bits) {
+    MixedPrecisionOptions options;
+    options.budget.bits_per_weight = bits;
+    options.gptq.emplace();
+    options.gptq->format = "gptq";
+    options.gptq->group_size = 32;
+    return options;
+  }
+};
+
+TEST_F(MixedGptqTest, TheConfigSaysWhichModulesHaveOtherBits) {
+  const PrecisionPlan found = plan_precision(source_, options_of(5), pool_);
+  EXPECT_LE(found.bits_per_weight(), 5);
+  EXPECT_GT(found.bits_per_weight(), 4.5);
+  std::set<int64_t> bits;
+  for (const PlannedModule& module : found.modules) bits.insert(module.way().bits);
+  ASSERT_GT(bits.size(), 1u);  // else it is not mixed
+  const ConversionReport report = quantize(found);
+  EXPECT_EQ(report.modules_converted, 14);
+  EXPECT_EQ(report.bytes_after, found.total_bytes);
+  const auto config = read_json_file(packed_ / "config.json").at("quantization_config");
+  EXPECT_EQ(config.at("quant_method"), "gptq");
+  EXPECT_FALSE(config.at("dynamic").empty());
+  const Checkpoint plain = Checkpoint::open(source_), packed = Checkpoint::open(packed_);
+  const auto scheme = make_scheme(config, "");
+  for (const PlannedModule& module : found.modules) {
+    const Tensor dense = plain.tensor(module.name + ".weight");
+    const Weight loaded = scheme->load(packed, module.name, dense.dim(0), dense.dim(1), pool_);
+    EXPECT_EQ(loaded.as_affine_group().bits, module.way().bits) << module.name;
+    const double share = weight_error(loaded, dense, {}, pool_) / weight_energy(dense, pool_);
+    EXPECT_DOUBLE_EQ(share, module.choice().error) << module.name;
+  }
+  EXPECT_NO_THROW(open_model(packed_));
+}
+
+TEST_F(MixedGptqTest, ModulesThatFillNoWordsStayPlain) {
+  testing::TinyModel model;
+  model.intermediate = 90;  // no multiple of four
+  model.write(source_);
+  const MixedPrecisionOptions options = options_of(9);
+  const PrecisionPlan found = plan_precision(source_, options, pool_);
+  EXPECT_EQ(found.modules.size(), 8u);
+  EXPECT_EQ(found.plain.size(), 6u);
+  const ConversionReport report = quantize(found);
+  EXPECT_EQ(report.modules_converted, 8);
+  EXPECT_EQ(report.bytes_after, found.total_bytes);
+  const auto config = read_json_file(packed_ / "config.json").at("quantization_config");
+  EXPECT_EQ(config.at("modules_in_block_to_quantize").at(0).size(), 4u);
+  EXPECT_NO_THROW(open_model(packed_));
+}
+
+TEST_F(MixedGptqTest, AGroupSizeThatDoesNotDivideIsNamed) {
+  MixedPrecisionOptions options = options_of(8);
+  options.gptq->group_size = 64;
+  const std::string message = message_of([&] { plan_precision(source_, options, pool_); });
+  EXPECT_NE(message.find("down_proj"), std::string::npos) << message;
+  EXPECT_NE(message.find("gptq has no groups for this matrix"), std::string::npos) << message;
 }
 
 }  // namespace

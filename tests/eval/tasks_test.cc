@@ -211,7 +211,7 @@ TEST_F(QuestionFileTest, ThatIsBrokenIsToldByLine) {
             "for each question of lambada_openai");
   EXPECT_EQ(complaint("q.parquet", "PAR1"),
             "q.parquet: not a file of lambada_openai questions: "
-            "expected JSON lines (.jsonl) or a JSON list (.json)");
+            "expected JSON lines (.jsonl) or a JSON list (.json), plain or .zst");
 }
 
 TEST(Tasks, HaveNamesAndAnErrorThatListsThem) {

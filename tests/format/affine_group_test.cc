@@ -144,6 +144,19 @@ TEST(AffineGroup, DecodesAnyStretchOfColumns) {
   }
 }
 
+TEST(AffineGroup, CodesOfEightBitsMayBeSigned) {
+  AffineGroup packed = parts();
+  packed.bits = 8;
+  packed.codes = Tensor::from<int8_t>({-128, -1, 0, 1, 127, 5, 4, 3, -2, -3}, {2, 5});
+  packed.zeros = Tensor::zeros(DType::kF32, {2, 3});
+  const Weight weight = Weight::affine_group(packed, 5, DType::kF16);
+  EXPECT_EQ(floats_of(weight),
+            (std::vector<float>{-128, -1, 0, 2, 508, 2.5f, 2, 0.75f, -0.5f, -24}));
+  packed.codes = Tensor::from<uint8_t>({0, 127, 128, 129, 255, 133, 132, 131, 126, 125}, {2, 5});
+  packed.zeros = Tensor::from<float>({128, 128, 128, 128, 128, 128}, {2, 3});
+  EXPECT_EQ(floats_of(Weight::affine_group(packed, 5, DType::kF16)), floats_of(weight));
+}
+
 TEST(AffineGroup, RefusesPartsThatDoNotFit) {
   const auto refused = [](const auto& change) {
     AffineGroup packed = parts();
@@ -156,6 +169,8 @@ TEST(AffineGroup, RefusesPartsThatDoNotFit) {
             "group size is out of range: expected a positive number, got 0");
   EXPECT_EQ(refused([](AffineGroup& p) { p.codes = Tensor::zeros(DType::kU8, {2, 3}); }),
             "code tensor does not fit the weight: expected uint8 [2, 2], got uint8 [2, 3]");
+  EXPECT_EQ(refused([](AffineGroup& p) { p.codes = Tensor::zeros(DType::kI8, {2, 2}); }),
+            "code tensor does not fit the weight: expected uint8 [2, 2], got int8 [2, 2]");
   EXPECT_EQ(refused([](AffineGroup& p) { p.scales = Tensor::zeros(DType::kF32, {2, 4}); }),
             "scale tensor does not fit the weight: expected float32 [2, 3], got float32 [2, 4]");
   EXPECT_EQ(refused([](AffineGroup& p) { p.scales = Tensor::zeros(DType::kF32, {3, 3}); }),

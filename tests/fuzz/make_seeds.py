@@ -193,6 +193,8 @@ def packed_weights():
     yield file_bytes.safetensors({
         "m.weight": codes, "m.weight.absmax": two, "m.weight.quant_map": codebook,
         "m.weight.quant_state.bitsandbytes__nf4": state(shape=[2**30, 2**30])})
+    yield file_bytes.safetensors({
+        "m.weight": ("F8_E4M3", [2, 64], bytes(range(64)) * 2), "m.weight_scale": two})
     yield from group_packings()
 
 
@@ -344,6 +346,12 @@ QUANTIZATION_CONFIGS = [
      "backend": "autoawq", "modules_to_not_convert": ["lm_head"], "do_fuse": False},
     {"quant_method": "eetq", "weights": "int8", "modules_to_not_convert": None},
     {"quant_method": "group-int8", "bits": 8, "group_size": 256, "modules_to_not_convert": None},
+    {"quant_method": "compressed-tensors", "format": "float-quantized", "ignore": ["re:.*head$"],
+     "kv_cache_scheme": None, "config_groups": {"group_0": {
+         "targets": ["Linear"], "input_activations": None,
+         "weights": {"num_bits": 8, "type": "float", "symmetric": True, "dynamic": False,
+                     "strategy": "block", "block_structure": [128, 128]}}}},
+    {"quant_method": "fbgemm_fp8", "activation_scale_ub": 1200.0, "modules_to_not_convert": ["a"]},
     {"quant_method": "hqq", "skip_modules": ["lm_head"], "quant_config": {
         "weight_quant_params": {"nbits": 4, "group_size": 64, "channel_wise": True, "axis": 1,
                                 "optimize": True, "round_zero": True, "view_as_float": False},
@@ -409,6 +417,28 @@ def questions_seeds():
          for answer in "12"],
     ]:
         yield "\n".join(json.dumps(entry) for entry in entries).encode()
+
+
+# --- compressed texts ----------------------------------------------------------------------------
+
+
+def zstd_block(kind, size, content, last):
+    return (last | kind << 1 | size << 3).to_bytes(3, "little") + content
+
+
+def zstd_frame(window_byte, *blocks):
+    return struct.pack("<I", 0xFD2FB528) + b"\0" + bytes([window_byte]) + b"".join(blocks)
+
+
+def compressed_text_seeds():
+    """Raw blocks and repeated bytes, which need no compressor."""
+    raw = zstd_frame(0, zstd_block(0, 5, b"one\nt", 0), zstd_block(0, 3, b"wo\n", 1))
+    repeated = zstd_frame(0x50, zstd_block(1, 1000, b"x", 0), zstd_block(1, 2, b"\n", 1))
+    skippable = struct.pack("<II", 0x184D2A50, 3) + b"abc"
+    largest = zstd_frame(0x88, zstd_block(0, 1, b"y", 1))
+    too_large = zstd_frame(0xA8, zstd_block(0, 1, b"y", 1))
+    for seed in [raw, repeated, skippable + raw + repeated, largest, too_large, raw[:-1], b""]:
+        yield seed
 
 
 # --- templates -----------------------------------------------------------------------------------

@@ -43,7 +43,8 @@ const std::vector<std::unique_ptr<Scheme>>& schemes() {
                                     "version": "gemv_fast"})",
                                 R"({"quant_method": "awq", "version": "marlin"})",
                                 R"({"quant_method": "fp8", "weight_block_size": [16, 32]})",
-                                R"({"quant_method": "eetq"})", R"({"quant_method": "hqq"})",
+                                R"({"quant_method": "fbgemm_fp8"})", R"({"quant_method": "eetq"})",
+                                R"({"quant_method": "hqq"})",
                                 R"({"quant_method": "group-int8",
                                     "group_size": 48})"}) {
       list.push_back(make_scheme(nlohmann::ordered_json::parse(packing), ""));

@@ -22,6 +22,7 @@ class JsonListTest : public ::testing::Test {
     try {
       for_each_json_entry(folder_ / name, limit, [&](const JsonEntry& entry) {
         visited.push_back(entry.where.string().substr(folder) + "=" + entry.value.dump());
+        return true;
       });
     } catch (const Error& error) {
       visited.push_back(std::string(error.what()).substr(folder));

@@ -175,7 +175,8 @@ TEST(Registry, RefusesWhatItDoesNotKnow) {
       {"3", "quantization_config is not an object: got 3"},
       {"{}", "quantization_config has no 'quant_method'"},
       {R"({"quant_method": 7})",
-       "quantization method is not known: expected one of awq, bitsandbytes, eetq, fp8, gptq, "
+       "quantization method is not known: expected one of awq, bitsandbytes, compressed-tensors, "
+       "eetq, fbgemm_fp8, fp8, gptq, "
        "group-int8, hqq, got 7"},
       {R"({"load_in_4bit": true, "bnb_4bit_quant_type": "nf3"})",
        "bnb_4bit_quant_type is unknown: expected \"nf4\" or \"fp4\", got \"nf3\""},

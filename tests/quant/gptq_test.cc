@@ -318,5 +318,26 @@ TEST(GptqScheme, SaveRefusesWhatTheFormatCannotSay) {
             "gptq_p; its codes are planes of bits, of which GPTQModel alone is a reader");
 }
 
+TEST(GptqRules, OfBitsHoldForJustTheModulesNamed) {
+  const std::map<std::string, int64_t> wanted = {{"model.layers.0.mlp.up_proj", 2},
+                                                 {"model.layers.11.mlp.up_proj", 2},
+                                                 {"model.layers.1.mlp.up_proj", 8},
+                                                 {"model.layers.1.mlp.down_proj", 3},
+                                                 {"lm_head", 8}};
+  const std::vector<GptqRule> made = gptq_rules_of_bits(wanted);
+  EXPECT_EQ(made.size(), 4u);  // two blocks share one
+  EXPECT_EQ(gptq_rules_json(made).begin().key(), "+:model\\.layers\\.(?:0|11)\\.mlp\\.up_proj$");
+  const GptqRules rules(made);
+  for (const auto& [module, bits] : wanted) {
+    const GptqRule* rule = rules.find(module);
+    ASSERT_NE(rule, nullptr) << module;
+    EXPECT_EQ(rule->bits, bits) << module;
+  }
+  for (const char* other : {"model.layers.10.mlp.up_proj", "model.layers.2.mlp.up_proj",
+                            "model.layers.1.mlp.up_proj.x", "model.layers.1.mlp.gate_proj"}) {
+    EXPECT_EQ(rules.find(other), nullptr) << other;
+  }
+}
+
 }  // namespace
 }  // namespace nibble

@@ -155,6 +155,30 @@ TEST(GroupInt8Scheme, WeightsSurviveAFile) {
                           tensors[1].tensor));
 }
 
+TEST(GroupInt8Scheme, CodesOfAFileAreMappedAsTheyAre) {
+  const GroupInt8Scheme scheme = scheme_of_groups(32);
+  const TemporaryCheckpoint saved(
+      scheme.save(scheme.quantize(normal_weights(5, 77), test_pool()), "m"));
+  const Weight loaded = scheme.load(*saved, "m", 5, 77, test_pool());
+  EXPECT_EQ(loaded.as_affine_group().codes.raw(), (*saved).tensor("m.weight").raw());
+}
+
+TEST(GroupInt8Scheme, GoesToGptqAndBack) {
+  GptqConfig gptq;
+  gptq.format = "gptq_v2";
+  gptq.bits = 8;
+  gptq.group_size = 32;
+  gptq.sym = true;
+  const GptqScheme other(gptq);
+  const GroupInt8Scheme scheme = scheme_of_groups(32);
+  const Tensor dense = to_dtype(normal_weights(32, 64), DType::kF16);
+  const Weight weight = scheme.quantize(dense, test_pool());
+  const TemporaryCheckpoint saved(other.save(weight, "m"));
+  const Weight back = other.load(*saved, "m", 32, 64, test_pool());
+  EXPECT_TRUE(same_tensor(back.dequantize(DType::kF32), weight.dequantize(DType::kF32)));
+  EXPECT_TRUE(same_tensor(scheme.save(back, "m")[0].tensor, scheme.save(weight, "m")[0].tensor));
+}
+
 TEST(GroupInt8Scheme, RefusesWhatItCannotHold) {
   ThreadPool pool(1);
   const GroupInt8Scheme scheme = scheme_of_groups(32);

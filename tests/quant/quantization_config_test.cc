@@ -48,9 +48,8 @@ TEST(QuantizationConfig, RefusesWithFileAndKey) {
       {"3", "quantization_config is not an object: got 3"},
       {"{}", "quantization_config has no 'quant_method'"},
       {R"({"quant_method": "torchao"})",
-       "quantization method is not known: expected one of awq, bitsandbytes, eetq, fp8, gptq, "
-       "group-int8, "
-       "hqq, got \"torchao\""},
+       "quantization method is not known: expected one of awq, bitsandbytes, "
+       "compressed-tensors, eetq, fbgemm_fp8, fp8, gptq, group-int8, hqq, got \"torchao\""},
       {R"({"quant_method": "gptq"})",
        "quantization_config has a bad 'bits': expected 2, 3, 4 or 8, got nothing"},
       {R"({"quant_method": "gptq", "bits": 5})",

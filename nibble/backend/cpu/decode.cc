@@ -132,42 +132,58 @@ HWY_INLINE void with_zero_form(ZeroForm form, float scale, float zero, const Bod
   }
 }
 
+// Scales and zeros of the groups of a row, from that of stored column `col` on.
+struct AffineGroups {
+  const AffineGroup& weight;
+  int64_t col;
+  const float *scales, *zeros;
+};
+
+// Stored columns [begin, end), whose codes stand from `codes` on.
+template <class T>
+HWY_INLINE void decode_groups(const AffineGroups& groups, const T* HWY_RESTRICT codes,
+                              int64_t begin, int64_t end, float* HWY_RESTRICT out) {
+  const hn::ScalableTag<float> d;
+  const hn::CappedTag<float, 1> one;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d)), size = groups.weight.group_size;
+  for (int64_t at = begin; at < end;) {
+    const int64_t group = at / size - groups.col / size;
+    const int64_t stop = end - at > size - at % size ? at + size - at % size : end;
+    with_zero_form(groups.weight.zero_form, groups.scales[group], groups.zeros[group],
+                   [&](const auto& finish) HWY_ATTR {
+                     for (; at + lanes <= stop; at += lanes, out += lanes) {
+                       hn::StoreU(finish(d, load_floats(d, codes + (at - begin))), d, out);
+                     }
+                     for (; at < stop; ++at, ++out) {
+                       hn::StoreU(finish(one, load_floats(one, codes + (at - begin))), one, out);
+                     }
+                   });
+  }
+}
+
 // Stored columns [col, col + count) of a row of affine_group, of any number of bits and any group.
 void decode_affine(const AffineGroup& weight, int64_t row, int64_t col, int64_t count,
                    float* HWY_RESTRICT out, DecodeScratch& scratch) {
-  const hn::ScalableTag<float> d;
-  const hn::CappedTag<float, 1> one;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t row_bytes = weight.codes.dim(1), size = weight.group_size, end = col + count;
-  const uint8_t* codes = weight.codes.data<uint8_t>().data() + row * row_bytes;
+  const auto* codes = static_cast<const uint8_t*>(weight.codes.raw()) + row * row_bytes;
   const int64_t first = row % weight.scales.dim(0) * weight.scales.dim(1) + col / size;
-  const int64_t groups = (end - 1) / size - col / size + 1;
+  const int64_t count_of_groups = (end - 1) / size - col / size + 1;
   const DType dtype = weight.scales.dtype();
-  const float* scales = floats_at(weight.scales.raw(), dtype, first, groups, scratch.absmax);
-  const float* zeros = floats_at(weight.zeros.raw(), dtype, first, groups, scratch.zeros);
+  const AffineGroups groups = {
+      weight, col, floats_at(weight.scales.raw(), dtype, first, count_of_groups, scratch.absmax),
+      floats_at(weight.zeros.raw(), dtype, first, count_of_groups, scratch.zeros)};
+  if (weight.codes.dtype() == DType::kI8) {
+    return decode_groups(groups, reinterpret_cast<const int8_t*>(codes) + col, col, end, out);
+  }
+  if (weight.bits == 8) return decode_groups(groups, codes + col, col, end, out);
   constexpr int64_t kPart = 256;  // codes that are bytes for a moment
   uint8_t bytes[kPart];
   for (int64_t at = col; at < end;) {
     const int64_t begin = at / 8 * 8, stop = std::min(begin + kPart, end);
-    const uint8_t* part = codes + begin;
-    if (weight.bits != 8) {
-      unpack_codes(codes, row_bytes, weight.bits, begin, stop - begin, bytes);
-      part = bytes;
-    }
-    while (at < stop) {
-      const int64_t group = at / size - col / size;
-      const int64_t group_end =
-          std::min(stop, stop - at > size - at % size ? at + size - at % size : stop);
-      with_zero_form(weight.zero_form, scales[group], zeros[group],
-                     [&](const auto& finish) HWY_ATTR {
-                       for (; at + lanes <= group_end; at += lanes, out += lanes) {
-                         hn::StoreU(finish(d, load_floats(d, part + (at - begin))), d, out);
-                       }
-                       for (; at < group_end; ++at, ++out) {
-                         hn::StoreU(finish(one, load_floats(one, part + (at - begin))), one, out);
-                       }
-                     });
-    }
+    unpack_codes(codes, row_bytes, weight.bits, begin, stop - begin, bytes);
+    decode_groups(groups, bytes + (at - begin), at, stop, out);
+    out += stop - at;
+    at = stop;
   }
 }
 

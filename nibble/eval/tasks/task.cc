@@ -47,12 +47,13 @@ std::vector<PlacedQuestion> read_questions(const Task& task, const std::filesyst
   if (!is_json_list(file)) {
     throw Error(fmt::format("not a file of {} questions", task.name))
         .file(file)
-        .expected("JSON lines (.jsonl) or a JSON list (.json)");
+        .expected("JSON lines (.jsonl) or a JSON list (.json), plain or .zst");
   }
   std::vector<PlacedQuestion> questions;
   for_each_json_entry(file, limit, [&](const JsonEntry& entry) {
     questions.push_back(
         {task.question(QuestionFields(entry.value, entry.where)), entry.where.string()});
+    return true;
   });
   if (questions.empty()) {
     throw Error("the file holds no questions")
