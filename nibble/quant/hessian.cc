@@ -2,7 +2,9 @@
 #include "nibble/quant/hessian.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <memory>
 
 #include "nibble/base/error.h"
 #include "nibble/base/vectorize.h"
@@ -10,15 +12,45 @@
 namespace nibble {
 namespace {
 
-// Rows of the Hessian that share one pass over x.
-constexpr int64_t kHessianRows = 8;
-// Tokens that are summed in float32 before the sum joins the others in double.
+// A tile of the Hessian: with AVX-512 its sums are 16 of the 32 registers.
+constexpr int64_t kTileRows = 8, kTileCols = 32;
+// Tokens that are summed in float32 before the sum joins the others in double. Their kTileCols
+// inputs fill most of a first-level cache.
 constexpr int64_t kTokensInFloat = 256;
 
-// sums += a x + b y, element by element: two tokens for one pass over the sums.
-NIBBLE_VECTORIZED void add_two(float* sums, const float* x, float a, const float* y, float b,
-                               int64_t count) {
-  for (int64_t i = 0; i < count; ++i) sums[i] += a * x[i] + b * y[i];
+// Some columns of up to kTokensInFloat tokens, side by side, with zeros beyond the last column and
+// token.
+template <int64_t kCols>
+struct Panel {
+  std::array<float, kTokensInFloat * kCols> values;  // [tokens, kCols]
+
+  void fill(const float* x, int64_t tokens, int64_t stride, int64_t cols) {
+    if (tokens < kTokensInFloat || cols < kCols) values.fill(0.0f);
+    for (int64_t t = 0; t < tokens; ++t) {
+      const float* from = x + t * stride;
+      float* to = values.data() + t * kCols;
+      if (cols < kCols) {
+        std::copy_n(from, cols, to);
+      } else {  // of a known length: a few moves and no call
+        for (int64_t j = 0; j < kCols; ++j) to[j] = from[j];
+      }
+    }
+  }
+};
+
+// sums = the sum of rows colsᵀ over the tokens, two of which join it at once.
+NIBBLE_VECTORIZED void multiply_panels(const float* rows, const float* cols, int64_t tokens,
+                                       float* sums) {
+  float tile[kTileRows][kTileCols] = {};
+  for (int64_t t = 0; t < tokens; t += 2, rows += 2 * kTileRows, cols += 2 * kTileCols) {
+    for (int64_t i = 0; i < kTileRows; ++i) {
+      const float one = rows[i], two = rows[kTileRows + i];
+      for (int64_t j = 0; j < kTileCols; ++j) {
+        tile[i][j] += one * cols[j] + two * cols[kTileCols + j];
+      }
+    }
+  }
+  std::copy_n(&tile[0][0], kTileRows * kTileCols, sums);
 }
 
 }  // namespace
@@ -36,29 +68,28 @@ void Hessian::add(const Tensor& x, ThreadPool& pool) {
   }
   const int64_t tokens = x.dim(0);
   const float* values = x.data<float>().data();
-  const std::vector<float> nothing(static_cast<size_t>(cols_));  // beside an odd last token
-  pool.parallel_for(cols_, kHessianRows, [&](int64_t begin, int64_t end) {
-    for (int64_t t = 0; t < tokens; ++t) {
-      for (int64_t i = begin; i < end; ++i) {
-        magnitudes_[static_cast<size_t>(i)] += std::fabs(values[t * cols_ + i]);
-      }
-    }
-    std::vector<float> partial(static_cast<size_t>(cols_ * (end - begin)));
+  pool.parallel_for((cols_ + kTileCols - 1) / kTileCols, 1, [&](int64_t panel, int64_t) {
+    const auto rows = std::make_unique<Panel<kTileRows>>();
+    const auto cols = std::make_unique<Panel<kTileCols>>();
+    std::array<float, kTileRows * kTileCols> partial;
+    const int64_t left = panel * kTileCols, right = std::min(cols_, left + kTileCols);
     for (int64_t first = 0; first < tokens; first += kTokensInFloat) {
-      const int64_t last = std::min(tokens, first + kTokensInFloat);
-      std::ranges::fill(partial, 0.0f);
-      for (int64_t t = first; t < last; t += 2) {
-        const float* one = values + t * cols_;
-        const float* two = t + 1 < last ? one + cols_ : nothing.data();
-        for (int64_t i = begin; i < end; ++i) {
-          add_two(partial.data() + (i - begin) * cols_ + i, one + i, one[i], two + i, two[i],
-                  cols_ - i);
+      const int64_t count = std::min(tokens - first, kTokensInFloat);
+      const float* x_first = values + first * cols_;
+      cols->fill(x_first + left, count, cols_, right - left);
+      for (int64_t t = 0; t < count; ++t) {
+        for (int64_t j = left; j < right; ++j) {
+          magnitudes_[static_cast<size_t>(j)] += std::fabs(x_first[t * cols_ + j]);
         }
       }
-      for (int64_t i = begin; i < end; ++i) {
-        for (int64_t j = i; j < cols_; ++j) {
-          sums_[static_cast<size_t>(i * cols_ + j)] +=
-              partial[static_cast<size_t>((i - begin) * cols_ + j)];
+      for (int64_t top = 0; top < right; top += kTileRows) {
+        rows->fill(x_first + top, count, cols_, right - top);
+        multiply_panels(rows->values.data(), cols->values.data(), count, partial.data());
+        for (int64_t i = top; i < std::min(right, top + kTileRows); ++i) {
+          for (int64_t j = std::max(i, left); j < right; ++j) {
+            sums_[static_cast<size_t>(i * cols_ + j)] +=
+                partial[static_cast<size_t>((i - top) * kTileCols + j - left)];
+          }
         }
       }
     }
