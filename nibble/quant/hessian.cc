@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <memory>
 
 #include "nibble/base/error.h"
 #include "nibble/base/vectorize.h"
@@ -18,33 +17,25 @@ constexpr int64_t kTileRows = 8, kTileCols = 32;
 // inputs fill most of a first-level cache.
 constexpr int64_t kTokensInFloat = 256;
 
-// Some columns of up to kTokensInFloat tokens, side by side, with zeros beyond the last column and
-// token.
-template <int64_t kCols>
-struct Panel {
-  std::array<float, kTokensInFloat * kCols> values;  // [tokens, kCols]
+// kTileCols columns of some tokens side by side, [tokens, kTileCols], with zeros beyond the last
+// column and token.
+using Panel = std::array<float, kTokensInFloat * kTileCols>;
 
-  void fill(const float* x, int64_t tokens, int64_t stride, int64_t cols) {
-    if (tokens < kTokensInFloat || cols < kCols) values.fill(0.0f);
-    for (int64_t t = 0; t < tokens; ++t) {
-      const float* from = x + t * stride;
-      float* to = values.data() + t * kCols;
-      if (cols < kCols) {
-        std::copy_n(from, cols, to);
-      } else {  // of a known length: a few moves and no call
-        for (int64_t j = 0; j < kCols; ++j) to[j] = from[j];
-      }
-    }
+void fill(Panel& panel, const float* x, int64_t tokens, int64_t stride, int64_t cols) {
+  if (tokens < kTokensInFloat || cols < kTileCols) panel.fill(0.0f);
+  for (int64_t t = 0; t < tokens; ++t) {
+    std::copy_n(x + t * stride, std::min(cols, kTileCols), panel.data() + t * kTileCols);
   }
-};
+}
 
-// sums = the sum of rows colsᵀ over the tokens, two of which join it at once.
+// sums [kTileRows, kTileCols] = the sum of rows colsᵀ over the tokens, two of which join it at
+// once. `rows` is where some columns of a panel begin, `cols` a panel.
 NIBBLE_VECTORIZED void multiply_panels(const float* rows, const float* cols, int64_t tokens,
                                        float* sums) {
   float tile[kTileRows][kTileCols] = {};
-  for (int64_t t = 0; t < tokens; t += 2, rows += 2 * kTileRows, cols += 2 * kTileCols) {
+  for (int64_t t = 0; t < tokens; t += 2, rows += 2 * kTileCols, cols += 2 * kTileCols) {
     for (int64_t i = 0; i < kTileRows; ++i) {
-      const float one = rows[i], two = rows[kTileRows + i];
+      const float one = rows[i], two = rows[kTileCols + i];
       for (int64_t j = 0; j < kTileCols; ++j) {
         tile[i][j] += one * cols[j] + two * cols[kTileCols + j];
       }
@@ -68,23 +59,27 @@ void Hessian::add(const Tensor& x, ThreadPool& pool) {
   }
   const int64_t tokens = x.dim(0);
   const float* values = x.data<float>().data();
-  pool.parallel_for((cols_ + kTileCols - 1) / kTileCols, 1, [&](int64_t panel, int64_t) {
-    const auto rows = std::make_unique<Panel<kTileRows>>();
-    const auto cols = std::make_unique<Panel<kTileCols>>();
-    std::array<float, kTileRows * kTileCols> partial;
-    const int64_t left = panel * kTileCols, right = std::min(cols_, left + kTileCols);
-    for (int64_t first = 0; first < tokens; first += kTokensInFloat) {
-      const int64_t count = std::min(tokens - first, kTokensInFloat);
-      const float* x_first = values + first * cols_;
-      cols->fill(x_first + left, count, cols_, right - left);
-      for (int64_t t = 0; t < count; ++t) {
-        for (int64_t j = left; j < right; ++j) {
-          magnitudes_[static_cast<size_t>(j)] += std::fabs(x_first[t * cols_ + j]);
+  std::vector<Panel> panels(static_cast<size_t>((cols_ + kTileCols - 1) / kTileCols));
+  const auto count = static_cast<int64_t>(panels.size());
+  for (int64_t first = 0; first < tokens; first += kTokensInFloat) {
+    const int64_t some = std::min(tokens - first, kTokensInFloat);
+    pool.parallel_for(count, 1, [&](int64_t p, int64_t) {
+      const float* from = values + first * cols_ + p * kTileCols;
+      const int64_t width = std::min(kTileCols, cols_ - p * kTileCols);
+      fill(panels[static_cast<size_t>(p)], from, some, cols_, width);
+      for (int64_t t = 0; t < some; ++t) {
+        for (int64_t j = 0; j < width; ++j) {
+          magnitudes_[static_cast<size_t>(p * kTileCols + j)] += std::fabs(from[t * cols_ + j]);
         }
       }
+    });
+    pool.parallel_for(count, 1, [&](int64_t p, int64_t) {
+      std::array<float, kTileRows * kTileCols> partial;
+      const int64_t left = p * kTileCols, right = std::min(cols_, left + kTileCols);
       for (int64_t top = 0; top < right; top += kTileRows) {
-        rows->fill(x_first + top, count, cols_, right - top);
-        multiply_panels(rows->values.data(), cols->values.data(), count, partial.data());
+        const Panel& rows = panels[static_cast<size_t>(top / kTileCols)];
+        multiply_panels(rows.data() + top % kTileCols, panels[static_cast<size_t>(p)].data(), some,
+                        partial.data());
         for (int64_t i = top; i < std::min(right, top + kTileRows); ++i) {
           for (int64_t j = std::max(i, left); j < right; ++j) {
             sums_[static_cast<size_t>(i * cols_ + j)] +=
@@ -92,8 +87,8 @@ void Hessian::add(const Tensor& x, ThreadPool& pool) {
           }
         }
       }
-    }
-  });
+    });
+  }
   tokens_ += tokens;
 }
 
