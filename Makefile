@@ -30,7 +30,7 @@ layers:  ## check that every folder includes only what tools/layers.txt allows
 asan:  ## run every test under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(MAKE) test PRESET=asan
 
-test-interop:  ## compare with transformers and bitsandbytes, in an environment of its own (6 GB)
+test-interop:  ## compare with transformers, bitsandbytes and GPTQModel, in environments of their own (6 GB)
 	tests/interop/run
 
 bench:  ## build and run the benchmarks

@@ -20,10 +20,11 @@ def read_status(pid):
         return {}
 
 
-def run(command):
-    """Peak RssAnon (sampled every millisecond) and VmHWM in bytes, seconds, exit code."""
+def run(command, **options):
+    """Peak RssAnon (sampled every millisecond) and VmHWM in bytes, seconds, exit code. `options`
+    are those of subprocess.Popen."""
     start = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, **{"stdout": subprocess.DEVNULL} | options)
     peak = {"RssAnon": 0, "VmHWM": 0}
     while process.poll() is None:
         for key, size in read_status(process.pid).items():

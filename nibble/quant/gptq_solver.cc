@@ -180,8 +180,8 @@ GptqFactor factor_hessian(const Hessian& hessian, const GptqSolverOptions& optio
   }
   const double mean =
       std::accumulate(diagonal.begin(), diagonal.end(), 0.0) / static_cast<double>(cols);
-  std::vector<double> damped(static_cast<size_t>(cols * cols));
   for (double damp = options.damp_percent; damp < 1.0; damp += kDampStep) {
+    std::vector<double> damped(static_cast<size_t>(cols * cols));
     pool.parallel_for(cols, 8, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         const int32_t from = factor.order[static_cast<size_t>(i)];
@@ -192,7 +192,7 @@ GptqFactor factor_hessian(const Hessian& hessian, const GptqSolverOptions& optio
         }
       }
     });
-    if (auto upper = upper_factor_of_inverse(damped, cols, pool)) {
+    if (auto upper = upper_factor_of_inverse(std::move(damped), cols, pool)) {
       factor.upper = std::move(*upper);
       factor.damp_percent = damp;
       return factor;

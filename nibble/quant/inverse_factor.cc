@@ -52,14 +52,14 @@ bool cholesky(double* a, int64_t size, ThreadPool& pool) {
   return true;
 }
 
-// Row r of the inverse X of the upper triangular V solves x V = e_r. Rows [begin, end) go over V
-// together.
+// Row r of the inverse of the upper triangular V solves x V = e_r. Rows [begin, end), which `x`
+// holds, go over V together.
 void invert_rows(const double* v, int64_t size, int64_t begin, int64_t end, double* x) {
-  for (int64_t r = begin; r < end; ++r) x[r * size + r] = 1.0;
+  for (int64_t r = begin; r < end; ++r) x[(r - begin) * size + r] = 1.0;
   for (int64_t k = begin; k < size; ++k) {
     const double* row = v + k * size;
     for (int64_t r = begin; r < std::min(end, k + 1); ++r) {
-      double* out = x + r * size;
+      double* out = x + (r - begin) * size;
       out[k] /= row[k];
       subtract_scaled(out + k + 1, row + k + 1, out[k], size - k - 1);
     }
@@ -70,21 +70,18 @@ void invert_rows(const double* v, int64_t size, int64_t begin, int64_t end, doub
 
 // With J reversing an order, J A J = Vᵀ V gives A⁻¹ = (J V⁻¹)(J V⁻¹)ᵀ, and so U = J V⁻ᵀ J: one
 // factorization and one triangular inverse, where the textbook's way takes two and three.
-std::optional<std::vector<float>> upper_factor_of_inverse(std::span<const double> matrix,
-                                                          int64_t size, ThreadPool& pool) {
-  const auto count = static_cast<size_t>(size * size);
-  std::vector<double> v(count), x(count);
-  std::reverse_copy(matrix.begin(), matrix.end(), v.begin());
-  if (!cholesky(v.data(), size, pool)) return std::nullopt;
+std::optional<std::vector<float>> upper_factor_of_inverse(std::vector<double> matrix, int64_t size,
+                                                          ThreadPool& pool) {
+  std::ranges::reverse(matrix);
+  if (!cholesky(matrix.data(), size, pool)) return std::nullopt;
+  std::vector<float> upper(matrix.size());
   pool.parallel_for(size, kRowsPerPass, [&](int64_t begin, int64_t end) {
-    invert_rows(v.data(), size, begin, end, x.data());
-  });
-  std::vector<float> upper(count);
-  pool.parallel_for(size, kRowsPerPass, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      for (int64_t j = i; j < size; ++j) {
-        const int64_t from = (size - 1 - j) * size + (size - 1 - i);
-        upper[static_cast<size_t>(i * size + j)] = static_cast<float>(x[static_cast<size_t>(from)]);
+    std::vector<double> rows(static_cast<size_t>((end - begin) * size));  // of V⁻¹
+    invert_rows(matrix.data(), size, begin, end, rows.data());
+    for (int64_t k = begin; k < size; ++k) {
+      float* out = upper.data() + (size - 1 - k) * size;
+      for (int64_t r = begin; r < std::min(end, k + 1); ++r) {
+        out[size - 1 - r] = static_cast<float>(rows[static_cast<size_t>((r - begin) * size + k)]);
       }
     }
   });

@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <vector>
 
 #include "nibble/base/thread_pool.h"
@@ -15,8 +14,9 @@
 namespace nibble {
 
 // The upper triangular U with A⁻¹ = Uᵀ U, in float32 [size, size], of a symmetric matrix A
-// [size, size]; nothing when A is not positive definite. Needs two more matrices of A's size.
-std::optional<std::vector<float>> upper_factor_of_inverse(std::span<const double> matrix,
-                                                          int64_t size, ThreadPool& pool);
+// [size, size]; nothing when A is not positive definite. Works in the memory of the
+// matrix, and of U.
+std::optional<std::vector<float>> upper_factor_of_inverse(std::vector<double> matrix, int64_t size,
+                                                          ThreadPool& pool);
 
 }  // namespace nibble

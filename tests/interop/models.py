@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Small models that transformers makes and saves, one per architecture that nibble runs."""
 
+import tokenizers
 import torch
 import transformers
 
@@ -40,12 +41,22 @@ def randomize(model):
         parameter.data = values.to(parameter.dtype)
 
 
-def make(name, folder):
-    """Writes MODELS[name] to `folder`."""
+def make(name, folder, **sizes):
+    """Writes MODELS[name] to `folder`, with these sizes in place of SIZES'."""
     model_type, changes, dtype = MODELS[name]
     torch.manual_seed(sum(name.encode()))
-    config = transformers.AutoConfig.for_model(model_type, **{**SIZES, **changes})
+    config = transformers.AutoConfig.for_model(model_type, **{**SIZES, **changes, **sizes})
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
     randomize(model)
     model.save_pretrained(folder)
     return folder
+
+
+def add_tokenizer(folder):
+    """A word for every id: "w7" is 7."""
+    words = {f"w{i}": i for i in range(SIZES["vocab_size"])}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="w0"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="w0", pad_token="w0", bos_token="w1"
+    ).save_pretrained(folder)
