@@ -42,7 +42,9 @@ BlockRun::BlockRun(const Model& model, Backend& backend,
       ctx_{backend, *stream_},
       cache_(model.new_cache(DType::kF32)),
       sequences_(sequences),
-      states_(sequences, model.config().hidden_size, work.folder, work.max_memory) {
+      states_(sequences, model.config().hidden_size, work.folder, work.max_memory),
+      attended_(sequences.size()),
+      room_(work.max_memory - std::min(work.max_memory, states_.bytes())) {
   if (sequences.empty()) throw Error("there is nothing to calibrate with");
   slot_ = cache_.add_sequence();
   if (!go_on(work.first_block)) embed();
@@ -76,11 +78,31 @@ TokenBatch BlockRun::batch(size_t sequence) const {
 }
 
 // The cache never advances, so that every sequence starts in it anew.
-Tensor BlockRun::run_block(size_t sequence, LinearObserver* observer) {
+Tensor BlockRun::run_block(size_t sequence, LinearObserver* observer, bool keep) {
   const Tensor hidden = ctx_.backend.upload(ctx_.stream, states_.get(sequence));
   Context observed = ctx_;
   observed.linear_observer = observer;
-  return model_.block(observed, block(), hidden, batch(sequence), cache_);
+  Tensor attended;
+  if (attended_[sequence].defined()) {
+    attended = ctx_.backend.upload(ctx_.stream, attended_[sequence]);
+  } else {
+    attended = model_.attend(observed, block(), hidden, batch(sequence), cache_);
+    if (keep) keep_attended(sequence, attended);
+  }
+  return model_.finish_block(observed, block(), hidden, attended);
+}
+
+void BlockRun::keep_attended(size_t sequence, const Tensor& attended) {
+  const auto bytes = attended.nbytes();
+  if (bytes > room_) return;
+  room_ -= bytes;
+  attended_[sequence] = ctx_.backend.download(ctx_.stream, attended);
+}
+
+void BlockRun::forget_attended(size_t sequence) {
+  if (!attended_[sequence].defined()) return;
+  room_ += attended_[sequence].nbytes();
+  attended_[sequence] = Tensor();
 }
 
 void BlockRun::observe_first(LinearObserver& observer) { run_block(0, &observer); }
@@ -89,7 +111,7 @@ void BlockRun::observe_until(const PreparedWeight& last, LinearObserver& observe
   EndingObserver ending(last, observer);
   for (size_t i = 0; i < states_.size(); ++i) {
     try {
-      run_block(i, &ending);
+      run_block(i, &ending, /*keep=*/true);
     } catch (const EndOfRun&) {  // as it should
     }
   }
@@ -98,6 +120,7 @@ void BlockRun::observe_until(const PreparedWeight& last, LinearObserver& observe
 void BlockRun::advance(LinearObserver* observer) {
   for (size_t i = 0; i < states_.size(); ++i) {
     states_.set(i, ctx_.backend.download(ctx_.stream, run_block(i, observer)));
+    forget_attended(i);
   }
 }
 
@@ -110,6 +133,8 @@ void BlockRun::finish(Calibration&& calibration, const CalibrationSink& sink) {
   states_.save(record);
   sink(done, std::move(calibration));
   states_.forget_previous();
+  for (size_t i = 0; i < attended_.size(); ++i)
+    forget_attended(i);  // the last block never advances
   // Keys and values of this block are of no more use, and the next one has its own.
   cache_ = model_.new_cache(DType::kF32);
   slot_ = cache_.add_sequence();

@@ -35,6 +35,8 @@ class BlockRun {
   // Runs the block over the first sequence.
   void observe_first(LinearObserver& observer);
   // Runs it over all sequences, of each up to the inputs of `last`; what is behind is not computed.
+  // Nor is what comes before from now on: the Linears that `last` depends on may not change any
+  // more until finish().
   void observe_until(const PreparedWeight& last, LinearObserver& observer);
   // Runs it over all, with outputs that become the inputs of the next block.
   void advance(LinearObserver* observer = nullptr);
@@ -78,7 +80,9 @@ class BlockRun {
   bool go_on(int64_t block);
   void embed();
   TokenBatch batch(size_t sequence) const;
-  Tensor run_block(size_t sequence, LinearObserver* observer);
+  Tensor run_block(size_t sequence, LinearObserver* observer, bool keep = false);
+  void keep_attended(size_t sequence, const Tensor& attended);
+  void forget_attended(size_t sequence);
 
   const Model& model_;
   std::unique_ptr<Stream> stream_;
@@ -87,6 +91,10 @@ class BlockRun {
   int64_t slot_ = 0;  // of the one sequence in the cache
   std::span<const std::vector<int32_t>> sequences_;
   HiddenStates states_;
+  // What the block at work has attended to, of the sequences that observe_until() has gone through
+  // and that there is room for: attention costs as much as all products of a small model.
+  std::vector<Tensor> attended_;
+  int64_t room_;  // bytes
   std::vector<CalibratedModule> modules_;
 };
 

@@ -25,6 +25,7 @@ class HiddenStates {
                std::filesystem::path folder, int64_t max_memory);
 
   size_t size() const { return offsets_.size() - 1; }  // sequences
+  int64_t bytes() const { return offsets_.back(); }    // of all together
 
   // The input of the block at work, [tokens, width] float32.
   Tensor get(size_t sequence) const;

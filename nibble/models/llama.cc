@@ -73,18 +73,27 @@ Tensor LlamaModel::embed(Context& ctx, const TokenBatch& batch) const {
   return embedding_.forward(ctx, Tensor::from(batch.ids, {batch.tokens()}));
 }
 
-Tensor LlamaModel::block(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
-                         KvCache& cache) const {
+const LlamaModel::Block& LlamaModel::block_at(int64_t index) const {
   if (index < 0 || index >= block_count()) {
     throw Error("the model has no such block")
         .expected(fmt::format("0 to {}", block_count() - 1))
         .got(std::to_string(index));
   }
-  const Block& b = blocks_[static_cast<size_t>(index)];
-  const Tensor mixed =
-      b.attention.forward(ctx, index, b.input_norm.forward(ctx, hidden), batch, rotary_, cache);
-  const NormedSum attended = b.post_attention_norm.forward(ctx, hidden, mixed);
-  return add(ctx, attended.sum, b.mlp.forward(ctx, attended.normed));
+  return blocks_[static_cast<size_t>(index)];
+}
+
+Tensor LlamaModel::attend(Context& ctx, int64_t index, const Tensor& hidden,
+                          const TokenBatch& batch, KvCache& cache) const {
+  const Block& b = block_at(index);
+  return b.attention.attend(ctx, index, b.input_norm.forward(ctx, hidden), batch, rotary_, cache);
+}
+
+Tensor LlamaModel::finish_block(Context& ctx, int64_t index, const Tensor& hidden,
+                                const Tensor& attended) const {
+  const Block& b = block_at(index);
+  const NormedSum sum =
+      b.post_attention_norm.forward(ctx, hidden, b.attention.project(ctx, attended));
+  return add(ctx, sum.sum, b.mlp.forward(ctx, sum.normed));
 }
 
 Tensor LlamaModel::head(Context& ctx, const Tensor& hidden) const {

@@ -23,8 +23,10 @@ class LlamaModel final : public Model {
   int64_t block_count() const override { return static_cast<int64_t>(blocks_.size()); }
   std::string block_prefix(int64_t index) const override;
   Tensor embed(Context& ctx, const TokenBatch& batch) const override;
-  Tensor block(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
-               KvCache& cache) const override;
+  Tensor attend(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
+                KvCache& cache) const override;
+  Tensor finish_block(Context& ctx, int64_t index, const Tensor& hidden,
+                      const Tensor& attended) const override;
   Tensor head(Context& ctx, const Tensor& hidden) const override;
   void visit(const std::function<void(const std::string& path, const Linear&)>& f) const override;
   void visit(const std::function<void(const std::string& path, Linear&)>& f) override;
@@ -39,6 +41,8 @@ class LlamaModel final : public Model {
   };
   static Block make_block(const ModelConfig& config, const WeightLoader& loader, int64_t index);
   void make_head(const WeightLoader& loader);
+  // Throws Error when there is none.
+  const Block& block_at(int64_t index) const;
   template <typename Self, typename F>
   static void visit_linears(Self& self, const F& f);
 

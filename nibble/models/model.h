@@ -48,8 +48,16 @@ class Model {
   // What the names of a block's modules and tensors begin with: "model.layers.0."
   virtual std::string block_prefix(int64_t index) const = 0;
   virtual Tensor embed(Context& ctx, const TokenBatch& batch) const = 0;
-  virtual Tensor block(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
-                       KvCache& cache) const = 0;
+  Tensor block(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
+               KvCache& cache) const {
+    return finish_block(ctx, index, hidden, attend(ctx, index, hidden, batch, cache));
+  }
+  // A block in two steps, between which calibration keeps what there is: of its input, what its
+  // attention's output projection takes, [tokens, heads * head_dim]; of both, its output.
+  virtual Tensor attend(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
+                        KvCache& cache) const = 0;
+  virtual Tensor finish_block(Context& ctx, int64_t index, const Tensor& hidden,
+                              const Tensor& attended) const = 0;
   virtual Tensor head(Context& ctx, const Tensor& hidden) const = 0;
 
   // Every Linear with its full path, in the order of the forward pass.

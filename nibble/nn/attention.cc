@@ -21,8 +21,8 @@ Attention::Attention(const WeightLoader& loader, const AttentionOptions& options
   }
 }
 
-Tensor Attention::forward(Context& ctx, int64_t layer, const Tensor& x, const TokenBatch& batch,
-                          const RotaryEmbedding& rotary, KvCache& cache) const {
+Tensor Attention::attend(Context& ctx, int64_t layer, const Tensor& x, const TokenBatch& batch,
+                         const RotaryEmbedding& rotary, KvCache& cache) const {
   const int64_t tokens = x.dim(0);
   const Shape per_head{tokens, options_.heads, options_.head_dim};
   const Shape per_kv_head{tokens, options_.kv_heads, options_.head_dim};
@@ -35,7 +35,11 @@ Tensor Attention::forward(Context& ctx, int64_t layer, const Tensor& x, const To
       cache.append(ctx, layer, batch, placed[1], qkv[2].reshape(per_kv_head));
   const float scale = 1.0f / std::sqrt(static_cast<float>(options_.head_dim));
   const Tensor mixed = attention(ctx, placed[0], spans, scale, options_.sliding_window);
-  return o_.forward(ctx, mixed.reshape({tokens, options_.heads * options_.head_dim}));
+  return mixed.reshape({tokens, options_.heads * options_.head_dim});
+}
+
+Tensor Attention::project(Context& ctx, const Tensor& attended) const {
+  return o_.forward(ctx, attended);
 }
 
 }  // namespace nibble

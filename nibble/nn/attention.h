@@ -27,9 +27,11 @@ class Attention {
   // o_proj [hidden, heads * head_dim], and with qk_norm q_norm and k_norm [head_dim].
   Attention(const WeightLoader& loader, const AttentionOptions& options);
 
-  // x [tokens, hidden] -> like x. Writes the keys and values of `layer` into the cache.
-  Tensor forward(Context& ctx, int64_t layer, const Tensor& x, const TokenBatch& batch,
-                 const RotaryEmbedding& rotary, KvCache& cache) const;
+  // x [tokens, hidden] -> [tokens, heads * head_dim], what project() takes to [tokens, hidden].
+  // Writes the keys and values of `layer` into the cache.
+  Tensor attend(Context& ctx, int64_t layer, const Tensor& x, const TokenBatch& batch,
+                const RotaryEmbedding& rotary, KvCache& cache) const;
+  Tensor project(Context& ctx, const Tensor& attended) const;
 
   // Calls f(name, linear) in the order of the forward pass.
   template <typename F>

@@ -41,8 +41,7 @@ class PackedCache(cli_test.CliTest):
     def test_every_packing_answers_the_same_with_it(self):
         for scheme, options in [("gptq", []), ("gptq", ["--format", "marlin"]),
                                 ("gptq", ["--bits", "3", "--group-size", "32"]), ("awq", []),
-                                ("awq", ["--format", "gemv_fast"]), ("hqq", []), ("eetq", []),
-                                ("group-int8", [])]:
+                                ("awq", ["--format", "gemv_fast"]), ("hqq", []), ("eetq", [])]:
             with self.subTest(scheme=scheme, options=options):
                 folder = self.folder / "packed"
                 self.nibble("quantize", self.model, folder, "--scheme", scheme, "--overwrite",

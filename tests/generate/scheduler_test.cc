@@ -313,10 +313,14 @@ class FailingModel : public Model {
   Tensor embed(Context& ctx, const TokenBatch& batch) const override {
     return inner_.embed(ctx, batch);
   }
-  Tensor block(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
-               KvCache& cache) const override {
+  Tensor attend(Context& ctx, int64_t index, const Tensor& hidden, const TokenBatch& batch,
+                KvCache& cache) const override {
     if (index == 1 && fail) throw Error("out of memory");
-    return inner_.block(ctx, index, hidden, batch, cache);
+    return inner_.attend(ctx, index, hidden, batch, cache);
+  }
+  Tensor finish_block(Context& ctx, int64_t index, const Tensor& hidden,
+                      const Tensor& attended) const override {
+    return inner_.finish_block(ctx, index, hidden, attended);
   }
   Tensor head(Context& ctx, const Tensor& hidden) const override {
     return inner_.head(ctx, hidden);
