@@ -112,7 +112,7 @@ class RowSolver {
   }
 
  private:
-  const float* upper_row(int64_t k) const { return factor_.upper.data() + k * cols_; }
+  const float* upper_row(int64_t k) const { return factor_.upper.row(k); }
 
   bool starts_group(int64_t k) const {
     const auto at = static_cast<size_t>(k);
@@ -181,18 +181,18 @@ GptqFactor factor_hessian(const Hessian& hessian, const GptqSolverOptions& optio
   const double mean =
       std::accumulate(diagonal.begin(), diagonal.end(), 0.0) / static_cast<double>(cols);
   for (double damp = options.damp_percent; damp < 1.0; damp += kDampStep) {
-    std::vector<double> damped(static_cast<size_t>(cols * cols));
+    UpperTriangle<double> damped(cols);  // in reverse order
     pool.parallel_for(cols, 8, [&](int64_t begin, int64_t end) {
+      const auto column = [&](int64_t i) {
+        return factor.order[static_cast<size_t>(cols - 1 - i)];
+      };
       for (int64_t i = begin; i < end; ++i) {
-        const int32_t from = factor.order[static_cast<size_t>(i)];
-        for (int64_t j = 0; j < cols; ++j) {
-          damped[static_cast<size_t>(i * cols + j)] =
-              i == j ? diagonal[static_cast<size_t>(from)] + damp * mean
-                     : hessian.at(from, factor.order[static_cast<size_t>(j)]);
-        }
+        double* row = damped.row(i);
+        row[i] = diagonal[static_cast<size_t>(column(i))] + damp * mean;
+        for (int64_t j = i + 1; j < cols; ++j) row[j] = hessian.at(column(i), column(j));
       }
     });
-    if (auto upper = upper_factor_of_inverse(std::move(damped), cols, pool)) {
+    if (auto upper = upper_factor_of_inverse(std::move(damped), pool)) {
       factor.upper = std::move(*upper);
       factor.damp_percent = damp;
       return factor;

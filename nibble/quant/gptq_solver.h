@@ -12,6 +12,7 @@
 #include "nibble/format/weight.h"
 #include "nibble/quant/affine_rtn.h"
 #include "nibble/quant/hessian.h"
+#include "nibble/quant/upper_triangle.h"
 
 namespace nibble {
 
@@ -33,7 +34,7 @@ struct GptqFactor {
   std::vector<int32_t> order;  // [cols] column that comes k-th
   std::vector<int32_t> group;  // [cols] its group
   std::vector<bool> dead;      // [cols] column c is never other than 0 in calibration
-  std::vector<float> upper;    // [cols, cols], in that order; H⁻¹ = upperᵀ upper
+  UpperTriangle<float> upper;  // in that order; H⁻¹ = upperᵀ upper
   double damp_percent = 0;     // what it took: more than asked for where H was not definite
 };
 

@@ -46,10 +46,7 @@ NIBBLE_VECTORIZED void multiply_panels(const float* rows, const float* cols, int
 
 }  // namespace
 
-Hessian::Hessian(int64_t cols)
-    : cols_(cols),
-      sums_(static_cast<size_t>(cols * cols)),
-      magnitudes_(static_cast<size_t>(cols)) {}
+Hessian::Hessian(int64_t cols) : cols_(cols), sums_(cols), magnitudes_(static_cast<size_t>(cols)) {}
 
 void Hessian::add(const Tensor& x, ThreadPool& pool) {
   if (x.rank() != 2 || x.dim(1) != cols_) {
@@ -81,9 +78,9 @@ void Hessian::add(const Tensor& x, ThreadPool& pool) {
         multiply_panels(rows.data() + top % kTileCols, panels[static_cast<size_t>(p)].data(), some,
                         partial.data());
         for (int64_t i = top; i < std::min(right, top + kTileRows); ++i) {
+          double* sums = sums_.row(i);
           for (int64_t j = std::max(i, left); j < right; ++j) {
-            sums_[static_cast<size_t>(i * cols_ + j)] +=
-                partial[static_cast<size_t>((i - top) * kTileCols + j - left)];
+            sums[j] += partial[static_cast<size_t>((i - top) * kTileCols + j - left)];
           }
         }
       }
@@ -93,9 +90,8 @@ void Hessian::add(const Tensor& x, ThreadPool& pool) {
 }
 
 double Hessian::at(int64_t i, int64_t j) const {
-  const int64_t place = std::min(i, j) * cols_ + std::max(i, j);
-  return 2.0 * sums_[static_cast<size_t>(place)] /
-         static_cast<double>(std::max<int64_t>(1, tokens_));
+  const double sum = sums_.row(std::min(i, j))[std::max(i, j)];
+  return 2.0 * sum / static_cast<double>(std::max<int64_t>(1, tokens_));
 }
 
 double Hessian::mean_magnitude(int64_t i) const {

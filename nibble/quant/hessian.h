@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "nibble/base/thread_pool.h"
+#include "nibble/quant/upper_triangle.h"
 #include "nibble/tensor/tensor.h"
 
 namespace nibble {
@@ -29,7 +30,7 @@ class Hessian {
 
  private:
   int64_t cols_, tokens_ = 0;
-  std::vector<double> sums_;        // [cols, cols], the upper triangle
+  UpperTriangle<double> sums_;
   std::vector<double> magnitudes_;  // [cols], sums of |x_i|
 };
 

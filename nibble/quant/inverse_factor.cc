@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "nibble/base/vectorize.h"
 
@@ -21,30 +22,31 @@ NIBBLE_VECTORIZED void subtract_scaled(double* out, const double* row, double fa
 }
 
 // Factors rows [begin, end) of `a`, from which all rows above have been subtracted: A = Vᵀ V.
-bool factor_panel(double* a, int64_t size, int64_t begin, int64_t end) {
+bool factor_panel(UpperTriangle<double>& a, int64_t begin, int64_t end) {
   for (int64_t k = begin; k < end; ++k) {
-    double* row = a + k * size;
+    double* row = a.row(k);
     for (int64_t p = begin; p < k; ++p) {
-      const double* above = a + p * size;
-      subtract_scaled(row + k, above + k, above[k], size - k);
+      const double* above = a.row(p);
+      subtract_scaled(row + k, above + k, above[k], a.size() - k);
     }
     if (!(row[k] > 0.0) || !std::isfinite(row[k])) return false;
     const double root = std::sqrt(row[k]);
-    for (int64_t j = k; j < size; ++j) row[j] /= root;
+    for (int64_t j = k; j < a.size(); ++j) row[j] /= root;
   }
   return true;
 }
 
-// Overwrites the upper triangle of `a` with V, A = Vᵀ V.
-bool cholesky(double* a, int64_t size, ThreadPool& pool) {
+// Overwrites `a` with V, A = Vᵀ V.
+bool cholesky(UpperTriangle<double>& a, ThreadPool& pool) {
+  const int64_t size = a.size();
   for (int64_t begin = 0; begin < size; begin += kPanelRows) {
     const int64_t end = std::min(size, begin + kPanelRows);
-    if (!factor_panel(a, size, begin, end)) return false;
+    if (!factor_panel(a, begin, end)) return false;
     pool.parallel_for(size - end, 4, [&](int64_t first, int64_t last) {
       for (int64_t i = end + first; i < end + last; ++i) {
         for (int64_t p = begin; p < end; ++p) {
-          const double* above = a + p * size;
-          subtract_scaled(a + i * size + i, above + i, above[i], size - i);
+          const double* above = a.row(p);
+          subtract_scaled(a.row(i) + i, above + i, above[i], size - i);
         }
       }
     });
@@ -54,10 +56,11 @@ bool cholesky(double* a, int64_t size, ThreadPool& pool) {
 
 // Row r of the inverse of the upper triangular V solves x V = e_r. Rows [begin, end), which `x`
 // holds, go over V together.
-void invert_rows(const double* v, int64_t size, int64_t begin, int64_t end, double* x) {
+void invert_rows(const UpperTriangle<double>& v, int64_t begin, int64_t end, double* x) {
+  const int64_t size = v.size();
   for (int64_t r = begin; r < end; ++r) x[(r - begin) * size + r] = 1.0;
   for (int64_t k = begin; k < size; ++k) {
-    const double* row = v + k * size;
+    const double* row = v.row(k);
     for (int64_t r = begin; r < std::min(end, k + 1); ++r) {
       double* out = x + (r - begin) * size;
       out[k] /= row[k];
@@ -70,16 +73,16 @@ void invert_rows(const double* v, int64_t size, int64_t begin, int64_t end, doub
 
 // With J reversing an order, J A J = Vᵀ V gives A⁻¹ = (J V⁻¹)(J V⁻¹)ᵀ, and so U = J V⁻ᵀ J: one
 // factorization and one triangular inverse, where the textbook's way takes two and three.
-std::optional<std::vector<float>> upper_factor_of_inverse(std::vector<double> matrix, int64_t size,
-                                                          ThreadPool& pool) {
-  std::ranges::reverse(matrix);
-  if (!cholesky(matrix.data(), size, pool)) return std::nullopt;
-  std::vector<float> upper(matrix.size());
+std::optional<UpperTriangle<float>> upper_factor_of_inverse(UpperTriangle<double> reversed,
+                                                            ThreadPool& pool) {
+  if (!cholesky(reversed, pool)) return std::nullopt;
+  const int64_t size = reversed.size();
+  UpperTriangle<float> upper(size);
   pool.parallel_for(size, kRowsPerPass, [&](int64_t begin, int64_t end) {
     std::vector<double> rows(static_cast<size_t>((end - begin) * size));  // of V⁻¹
-    invert_rows(matrix.data(), size, begin, end, rows.data());
+    invert_rows(reversed, begin, end, rows.data());
     for (int64_t k = begin; k < size; ++k) {
-      float* out = upper.data() + (size - 1 - k) * size;
+      float* out = upper.row(size - 1 - k);
       for (int64_t r = begin; r < std::min(end, k + 1); ++r) {
         out[size - 1 - r] = static_cast<float>(rows[static_cast<size_t>((r - begin) * size + k)]);
       }

@@ -5,18 +5,17 @@
 // number of threads.
 #pragma once
 
-#include <cstdint>
 #include <optional>
-#include <vector>
 
 #include "nibble/base/thread_pool.h"
+#include "nibble/quant/upper_triangle.h"
 
 namespace nibble {
 
-// The upper triangular U with A⁻¹ = Uᵀ U, in float32 [size, size], of a symmetric matrix A
-// [size, size]; nothing when A is not positive definite. Works in the memory of the
-// matrix, and of U.
-std::optional<std::vector<float>> upper_factor_of_inverse(std::vector<double> matrix, int64_t size,
-                                                          ThreadPool& pool);
+// The upper triangular U with A⁻¹ = Uᵀ U, in float32, of a symmetric matrix A; nothing when A is
+// not positive definite. `reversed` is the triangle of A with its rows and columns in reverse
+// order, whose memory it works in.
+std::optional<UpperTriangle<float>> upper_factor_of_inverse(UpperTriangle<double> reversed,
+                                                            ThreadPool& pool);
 
 }  // namespace nibble

@@ -181,15 +181,15 @@ TEST(InverseFactor, TimesItselfAndTheMatrixIsOne) {
   ThreadPool pool(2);
   constexpr int64_t kSize = 150;  // more than two panels
   const Hessian hessian = hessian_of(mixed_inputs(600, kSize), pool);
-  std::vector<double> matrix;
+  UpperTriangle<double> reversed(kSize);
   for (int64_t i = 0; i < kSize; ++i) {
-    for (int64_t j = 0; j < kSize; ++j) matrix.push_back(hessian.at(i, j));
+    for (int64_t j = i; j < kSize; ++j) {
+      reversed.row(i)[j] = hessian.at(kSize - 1 - i, kSize - 1 - j);
+    }
   }
-  const auto upper = upper_factor_of_inverse(matrix, kSize, pool);
+  const auto upper = upper_factor_of_inverse(reversed, pool);
   ASSERT_TRUE(upper);
-  const auto u = [&](int64_t i, int64_t j) {
-    return double{(*upper)[static_cast<size_t>(i * kSize + j)]};
-  };
+  const auto u = [&](int64_t i, int64_t j) { return double{upper->row(i)[j]}; };
   for (int64_t i = 0; i < kSize; i += 7) {
     for (int64_t j = 0; j < kSize; ++j) {
       double product = 0;  // of row i of UᵀU and column j of the matrix
@@ -202,8 +202,8 @@ TEST(InverseFactor, TimesItselfAndTheMatrixIsOne) {
       EXPECT_NEAR(product, i == j ? 1.0 : 0.0, 1e-4);
     }
   }
-  matrix[3 * kSize + 3] = -1.0;
-  EXPECT_FALSE(upper_factor_of_inverse(matrix, kSize, pool));
+  reversed.row(3)[3] = -1.0;
+  EXPECT_FALSE(upper_factor_of_inverse(reversed, pool));
 }
 
 }  // namespace
