@@ -23,7 +23,6 @@ namespace hn = hwy::HWY_NAMESPACE;
 #if HWY_TARGET == HWY_SCALAR
 
 // No groups: every shape goes through dot_rows.
-void PackBlocks(const BlockActivations&, int16_t*) {}
 void DotInt8Rows(const WeightView&, const BlockActivations&, const LinearArgs&, const int16_t*,
                  RowRange) {}
 
@@ -106,10 +105,6 @@ HWY_INLINE void dot_tile(const WeightView& weight, const BlockActivations& x,
   }
 }
 
-void PackBlocks(const BlockActivations& x, int16_t* packed) {
-  pack_parts(hn::ScalableTag<int16_t>(), x.codes.get(), x.cols, x.tokens, x.cols, packed);
-}
-
 void DotInt8Rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
                  const int16_t* parts, RowRange range) {
   for_parts(x.tokens, [&]<int kTokens>(int64_t t) HWY_ATTR {
@@ -131,7 +126,6 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace nibble::cpu {
-HWY_EXPORT(PackBlocks);
 HWY_EXPORT(DotInt8Rows);
 
 bool can_dot_int8_rows(const WeightView& weight) {
@@ -145,10 +139,6 @@ BlockActivations quantize_for_int8_rows(ThreadPool& pool, BufferCache& buffers,
   // 64 products of a code and an x are far from 2^31.
   return quantize_blocks(pool, buffers, args.x, args.tokens, cols,
                          {.limits = {.magnitude = 32767}});
-}
-
-void pack_blocks(const BlockActivations& x, int16_t* packed) {
-  HWY_DYNAMIC_DISPATCH(PackBlocks)(x, packed);
 }
 
 void dot_int8_rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,

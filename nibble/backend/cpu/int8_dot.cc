@@ -110,8 +110,9 @@ HWY_INLINE void dot_tile(const WeightView& weight, const Int8Activations& x, con
   }
 }
 
-void Int8DotPack(const Int8Activations& x, int16_t* packed) {
-  pack_parts(hn::ScalableTag<int16_t>(), x.codes.get(), x.stride, x.tokens, x.cols, packed);
+void PackCodes(const int16_t* codes, int64_t stride, int64_t tokens, int64_t cols,
+               int16_t* packed) {
+  pack_parts(hn::ScalableTag<int16_t>(), codes, stride, tokens, cols, packed);
 }
 
 void Int8DotRows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
@@ -130,11 +131,12 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace nibble::cpu {
-HWY_EXPORT(Int8DotPack);
+HWY_EXPORT(PackCodes);
 HWY_EXPORT(Int8DotRows);
 
-void int8_dot_pack(const Int8Activations& x, int16_t* packed) {
-  HWY_DYNAMIC_DISPATCH(Int8DotPack)(x, packed);
+void pack_codes(const int16_t* codes, int64_t stride, int64_t tokens, int64_t cols,
+                int16_t* packed) {
+  HWY_DYNAMIC_DISPATCH(PackCodes)(codes, stride, tokens, cols, packed);
 }
 
 void int8_dot_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,

@@ -92,7 +92,7 @@ void multiply_int8_rows(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
   CachedArray<int16_t> packed;
   if (args.tokens > 1) {
     packed = buffers.array<int16_t>(args.tokens * cols);
-    pack_blocks(x, packed.get());
+    pack_codes(x.codes.get(), cols, args.tokens, cols, packed.get());
   }
   const int16_t* parts = args.tokens > 1 ? packed.get() : x.codes.get();
   for_row_ranges(pool, jobs, [&](const LinearJob& job, RowRange range) {
@@ -137,7 +137,7 @@ void multiply_llm_int8(ThreadPool& pool, BufferCache& buffers, Jobs jobs) {
     CachedArray<int16_t> packed;
     if (args.tokens > 1) {
       packed = buffers.array<int16_t>(args.tokens * weight.cols);
-      int8_dot_pack(x, packed.get());
+      pack_codes(x.codes.get(), x.stride, x.tokens, x.cols, packed.get());
     }
     const int16_t* parts = args.tokens > 1 ? packed.get() : x.codes.get();
     return for_row_ranges(pool, jobs, [&](const LinearJob& job, RowRange range) {

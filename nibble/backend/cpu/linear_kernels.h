@@ -43,12 +43,15 @@ inline constexpr int64_t kDensePrefetch = 1024, kInt8Prefetch = 2048, kCodesPref
 void dot_pack(const float* x, int64_t tokens, int64_t cols, float* packed);
 void dot_rows(const WeightView& weight, const LinearArgs& args, const float* parts, RowRange range);
 
+// dot_pack's order of int16 codes, of tokens that lie `stride` apart.
+void pack_codes(const int16_t* codes, int64_t stride, int64_t tokens, int64_t cols,
+                int16_t* packed);
+
 // int8_row (activations stay float) when can_dot_int8_rows(weight), with x in int16; args.x is not
-// read. `parts` [tokens * cols] is x by pack_blocks; one token's is x.codes as they are.
+// read. `parts` [tokens * cols] is x by pack_codes; one token's is x.codes as they are.
 bool can_dot_int8_rows(const WeightView& weight);
 BlockActivations quantize_for_int8_rows(ThreadPool& pool, BufferCache& buffers,
                                         const LinearArgs& args, int64_t cols);
-void pack_blocks(const BlockActivations& x, int16_t* packed);
 void dot_int8_rows(const WeightView& weight, const BlockActivations& x, const LinearArgs& args,
                    const int16_t* parts, RowRange range);
 

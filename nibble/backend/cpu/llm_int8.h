@@ -32,9 +32,8 @@ struct Int8Activations {
 Int8Activations quantize_activations(ThreadPool& pool, BufferCache& buffers, const float* x,
                                      int64_t tokens, int64_t cols, float threshold);
 
-// Rows of an int8_row weight times a few tokens, whose codes int8_dot_pack wrote to `parts`
+// Rows of an int8_row weight times a few tokens, whose codes pack_codes wrote to `parts`
 // [tokens * cols]; one token's are x.codes as they are. args.x is not read.
-void int8_dot_pack(const Int8Activations& x, int16_t* packed);
 void int8_dot_rows(const WeightView& weight, const Int8Activations& x, const LinearArgs& args,
                    const int16_t* parts, RowRange range);
 
